@@ -1,0 +1,1 @@
+"""From a folder of patients to batches: layouts, readers, store, splits, loader."""
