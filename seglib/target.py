@@ -74,3 +74,20 @@ class Target(BaseModel):
         return [
             [label in part for part in self.members] for label in range(self.num_labels)
         ]
+
+    def mirror_pairs(self) -> tuple[tuple[int, int], ...]:
+        """Labels that trade places when an image is flipped left to right.
+
+        Classes whose names differ in ``left`` and ``right`` only, such as
+        ``left_lung`` and ``right_lung``, each made of one label.
+        """
+        single = {
+            name: part[0]
+            for name, part in zip(self.classes, self.members, strict=True)
+            if len(part) == 1
+        }
+        return tuple(
+            (label, single[name.replace("left", "right")])
+            for name, label in single.items()
+            if "left" in name and name.replace("left", "right") in single
+        )

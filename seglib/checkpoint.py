@@ -1,0 +1,105 @@
+"""A training run's state on disk: written whole or not at all, checked before it is believed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seglib.errors import Problem, RunError
+
+__all__ = ["CheckpointError", "load_checkpoint", "previous_of", "save_checkpoint"]
+
+FORMAT = 1
+
+_UNREADABLE = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+)
+
+
+class CheckpointError(RunError):
+    """No checkpoint of a trial can be read."""
+
+
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
+    """Write ``state`` to ``path``, keeping what stood there as ``path`` + ``.previous``.
+
+    The new file gets a temporary name, is flushed to the disk and then renamed:
+    a death at any moment leaves a whole file under one of the two names.
+
+    Args:
+        state: Tensors, numbers, strings and plain containers of them.
+        path: Where it goes; the folder is made if needed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        torch.save({"format": FORMAT, **state}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    if path.exists():
+        path.replace(previous_of(path))
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Any], str]:
+    """The newest whole state at ``path``, and a sentence if it is not the last one written.
+
+    Every byte is checked against the checksums in the file (a torch file is a zip
+    archive), and nothing is unpickled but tensors and plain containers.
+
+    Args:
+        path: As given to :func:`save_checkpoint`.
+
+    Raises:
+        CheckpointError: Neither the file nor its predecessor can be read.
+    """
+    faults: list[Problem] = []
+    for candidate in (path, previous_of(path)):
+        if not candidate.exists():
+            continue
+        try:
+            state = _read(candidate)
+        except _UNREADABLE as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            faults.append(Problem(candidate.name, f"a damaged checkpoint ({reason})"))
+            continue
+        note = f"{faults[0]}; went on from the one before" if faults else ""
+        return state, note
+    if not faults:
+        faults.append(Problem(path.name, "nothing", "a checkpoint"))
+    raise CheckpointError(str(path.parent), faults)
+
+
+def previous_of(path: Path) -> Path:
+    """Name under which :func:`save_checkpoint` keeps the state before."""
+    return path.with_name(path.name + ".previous")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"checksum of {damaged} is wrong")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if state.get("format") != FORMAT:
+        raise ValueError(f"format {state.get('format')} is not {FORMAT}")
+    return state
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,128 @@
+"""What a layout gives: a Dataset of Items, and the Target that its masks are read with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglib.data.spec import DataSpec
+from seglib.errors import Problem
+from seglib.target import Target
+
+__all__ = ["Dataset", "Item", "target_from_classes"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image and its mask, not yet read.
+
+    Args:
+        case: What is scored as one: a patient's volume, or one X-ray.
+        group: The patient; items of one group never straddle a split.
+        images: One file per channel, or one file with all channels.
+        mask: The file with the truth.
+        slice: Place in the case's stack; None when the file is a volume or the
+            case has no other image.
+    """
+
+    case: str
+    group: str
+    images: tuple[Path, ...]
+    mask: Path
+    slice: int | None = None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A folder understood: every item with its patient, and how to read the masks.
+
+    Args:
+        root: The folder.
+        layout: Name of the row in ``LAYOUTS`` that understood it.
+        channels: Names of the image channels, in the order of the network's input.
+        target: Grey values of the masks, labels and classes.
+        items: All items, sorted by case and slice.
+        normalise: ``zscore``, ``percentile``, ``window`` or ``none``.
+        notes: Sentences that the user should see; nothing here is a fault.
+    """
+
+    root: Path
+    layout: str
+    channels: tuple[str, ...]
+    target: Target
+    items: tuple[Item, ...]
+    normalise: str
+    notes: tuple[str, ...] = ()
+
+
+def target_from_classes(
+    spec: DataSpec, classes: Mapping[str, tuple[int, ...]], problems: list[Problem]
+) -> Target | None:
+    """The target of ``spec.target`` whose classes are made of these grey values.
+
+    Grey values that belong to the same classes share a label, numbered in the
+    order of the classes. ``spec.background`` becomes label 0.
+
+    Args:
+        spec: Gives the kind of target and the background values.
+        classes: Class name -> its grey values.
+        problems: Faults are added here.
+
+    Returns:
+        The target, or None when a fault was added.
+    """
+    known = len(problems)
+    _check_classes(spec, classes, problems)
+    if len(problems) > known:
+        return None
+    memberships: dict[int, tuple[str, ...]] = {}
+    for values in classes.values():
+        for value in values:
+            memberships[value] = tuple(name for name in classes if value in classes[name])
+    labels = {part: label for label, part in enumerate(dict.fromkeys(memberships.values()), 1)}
+    return Target(
+        kind=spec.target,
+        classes=tuple(classes),
+        values={
+            **dict.fromkeys(spec.background, 0),
+            **{value: labels[part] for value, part in memberships.items()},
+        },
+        members=tuple(
+            tuple(label for part, label in labels.items() if name in part) for name in classes
+        ),
+    )
+
+
+def _check_classes(
+    spec: DataSpec, classes: Mapping[str, tuple[int, ...]], problems: list[Problem]
+) -> None:
+    if not classes:
+        problems.append(Problem("data.classes", "no class", "a class name with its grey values"))
+    if spec.target == "binary" and len(classes) > 1:
+        problems.append(
+            Problem(
+                "data.classes",
+                f"{len(classes)} classes ({', '.join(classes)})",
+                "one class, as data.target is binary",
+                "data.target: organs gives each class a channel of its own",
+            )
+        )
+    for name, values in classes.items():
+        place = f"data.classes.{name}"
+        if not values:
+            problems.append(Problem(place, "no grey value", "at least one"))
+        problems.extend(
+            Problem(place, f"{value}, which data.background has too", "one of the two")
+            for value in sorted(set(values) & set(spec.background))
+        )
+        others = [other for other in classes if other != name and set(classes[other]) & set(values)]
+        if spec.target == "organs" and others:
+            problems.append(
+                Problem(
+                    place,
+                    f"grey values shared with {', '.join(others)}",
+                    "each value in one class, as organs exclude each other",
+                    "data.target: regions lets classes overlap",
+                )
+            )

@@ -1,0 +1,224 @@
+"""Grey values to bytes, and any rectangle into the square that the network takes.
+
+Preparation and prediction share this file, so an image is treated alike in both.
+
+==========  =================================  ======================  =============
+normalise   range that is kept                 of                      network sees
+==========  =================================  ======================  =============
+zscore      mean -3 to +5 deviations, in body  a file and channel      -3 to 5
+percentile  0.5 % to 99.5 %                    a file and channel      -1 to 1
+window      the window, in HU                  all files alike         -1 to 1
+none        0 to 255, as stored                all files alike         -1 to 1
+==========  =================================  ======================  =============
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["SCALES", "Frame", "blank_channels", "to_bytes"]
+
+Z_LOW, Z_HIGH = -3.0, 5.0
+Z_STEP = (Z_HIGH - Z_LOW) / 254  # values 1 to 255; 0 is kept for "outside the body"
+
+SCALES: dict[str, tuple[float, float]] = {
+    "zscore": (Z_STEP, Z_LOW - Z_STEP),
+    "percentile": (2 / 255, -1.0),
+    "window": (2 / 255, -1.0),
+    "none": (2 / 255, -1.0),
+}
+"""Scale and offset that turn stored bytes into what the network sees."""
+
+OUTSIDE_SHARE = 0.05
+"""Zeros are taken for "outside the body" when at least so many voxels are zero."""
+
+
+def to_bytes(
+    image: npt.NDArray[Any], normalise: str, window_hu: tuple[float, float]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Normalise the content of one file, each channel by itself.
+
+    For ``zscore`` the body is where a channel is not 0, if 5 % of it or more is
+    exactly 0, else everything. For ``window`` it is what lies above the low end,
+    for the others what lies above the lowest value. A blank channel has no body and
+    is stored as 0 where its own values would set the range.
+
+    Args:
+        image: All slices of the file.
+        normalise: One of ``SCALES``.
+        window_hu: Low and high end, for ``window``.
+
+    Returns:
+        What is stored, and where the body is.
+
+    Shape:
+        - image: ``(N, H, W, C)``, any real type
+        - returns: bytes ``(N, H, W, C)`` and body ``(N, H, W)``
+
+    Raises:
+        ValueError: ``none`` meets values that are not bytes.
+    """
+    bytes_ = np.empty(image.shape, dtype=np.uint8)
+    body = np.zeros(image.shape[:3], dtype=np.bool_)
+    for number in range(image.shape[3]):
+        channel = image[..., number]
+        if normalise in ("zscore", "percentile") and channel.min() == channel.max():
+            bytes_[..., number] = 0
+            continue
+        if normalise == "zscore":
+            bytes_[..., number], inside = _zscore(channel)
+        elif normalise == "none":
+            if image.dtype != np.uint8:
+                raise ValueError(f"{image.dtype} values, which 'normalise: none' cannot store")
+            bytes_[..., number], inside = channel, channel > channel.min()
+        else:
+            low, high = window_hu if normalise == "window" else _percentiles(channel)
+            bytes_[..., number] = _stretch(channel, low, high)
+            inside = channel > (low if normalise == "window" else channel.min())
+        body |= inside
+    return bytes_, body
+
+
+def blank_channels(image: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Channels that hold one value only.
+
+    Args:
+        image: All slices of a file.
+
+    Returns:
+        Their numbers, from 0.
+
+    Shape:
+        - image: ``(N, H, W, C)``, any real type
+    """
+    low, high = image.min(axis=(0, 1, 2)), image.max(axis=(0, 1, 2))
+    return tuple(np.flatnonzero(low == high).tolist())
+
+
+def _zscore(
+    channel: npt.NDArray[Any],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """Standard deviations from the mean of the body, as bytes above 0; 0 outside."""
+    inside = channel != 0
+    if np.count_nonzero(inside) > (1 - OUTSIDE_SHARE) * inside.size:
+        inside = np.ones_like(inside)
+    values = channel[inside].astype(np.float32)
+    mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    z = (values - np.float32(mean)) / np.float32(std or 1.0)
+    stored = np.zeros(channel.shape, dtype=np.uint8)
+    stored[inside] = 1 + np.rint((np.clip(z, Z_LOW, Z_HIGH) - Z_LOW) / Z_STEP)
+    return stored, inside
+
+
+def _percentiles(channel: npt.NDArray[Any]) -> tuple[float, float]:
+    """Range of a channel without its extremes, unless hardly anything else is there."""
+    low, high = np.percentile(channel, (0.5, 99.5))
+    if low == high:
+        low, high = channel.min(), channel.max()
+    return float(low), float(high)
+
+
+def _stretch(channel: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Map low to 0 and high to 255; what lies beyond is cut."""
+    share = (channel.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+    stored: npt.NDArray[np.uint8] = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+    return stored
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A rectangle in the middle of a square, its longest side filling it.
+
+    Args:
+        height: Of the source, in pixels.
+        width: Of the source, in pixels.
+        size: Side of the square.
+    """
+
+    height: int
+    width: int
+    size: int
+
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Height and width of the content in the square."""
+        longest = max(self.height, self.width)
+        return (
+            max(1, round(self.height * self.size / longest)),
+            max(1, round(self.width * self.size / longest)),
+        )
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """First row and column of the content in the square."""
+        return (self.size - self.inner[0]) // 2, (self.size - self.inner[1]) // 2
+
+    def place_image(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Resize and pad with 0: area when shrinking, cubic when enlarging.
+
+        Args:
+            image: Each channel is resized by itself.
+
+        Returns:
+            The square.
+
+        Shape:
+            - image: ``(height, width, C)``
+            - returns: ``(size, size, C)``
+        """
+        shrinks = self.size < max(self.height, self.width)
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        planes = [self._place(image[..., i], how) for i in range(image.shape[2])]
+        return np.stack(planes, axis=-1)
+
+    def place_mask(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Resize to the nearest label and pad with 0.
+
+        Args:
+            mask: Labels.
+
+        Returns:
+            The square.
+
+        Shape:
+            - mask: ``(height, width)``
+            - returns: ``(size, size)``
+        """
+        return self._place(mask, cv2.INTER_NEAREST_EXACT)
+
+    def take_back(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Cut the padding off and return to the size of the source.
+
+        Args:
+            plane: Labels (whole numbers, nearest) or probabilities (real, linear).
+
+        Returns:
+            The rectangle.
+
+        Shape:
+            - plane: ``(size, size)``
+            - returns: ``(height, width)``
+        """
+        (top, left), (height, width) = self.corner, self.inner
+        content = np.ascontiguousarray(plane[top : top + height, left : left + width])
+        if (height, width) == (self.height, self.width):
+            return content
+        how = cv2.INTER_LINEAR if plane.dtype.kind == "f" else cv2.INTER_NEAREST_EXACT
+        restored: npt.NDArray[Any] = cv2.resize(
+            content, (self.width, self.height), interpolation=how
+        )
+        return restored
+
+    def _place(self, plane: npt.NDArray[np.uint8], how: int) -> npt.NDArray[np.uint8]:
+        (top, left), (height, width) = self.corner, self.inner
+        square = np.zeros((self.size, self.size), dtype=np.uint8)
+        content = np.ascontiguousarray(plane)
+        if (height, width) != plane.shape:
+            content = cv2.resize(content, (width, height), interpolation=how)
+        square[top : top + height, left : left + width] = content
+        return square

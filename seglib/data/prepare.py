@@ -1,0 +1,223 @@
+"""Sources to a store: once, in parallel, and only if nothing of it is there yet.
+
+::
+
+    root/digests.json       what is known of source files
+    root/phantoms/<key>/    generated patients
+    root/stores/<key>/      finished stores
+    root/stores/<key>.lock  held by the process that prepares <key>
+
+Work in progress lies in ``<key>.building`` and ``<key>.writing``; what a killed
+process left there is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from seglib.data.convert import Plan, Row
+from seglib.data.dataset import Dataset, Item
+from seglib.data.findings import capped, duplicate_notes, piece_notes, set_problems
+from seglib.data.fingerprint import digest_files, duplicate_images, store_key
+from seglib.data.layouts import find_dataset
+from seglib.data.phantom import write_phantoms
+from seglib.data.pixels import SCALES
+from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec
+from seglib.data.store import Store, StoreInfo, write_store
+from seglib.data.workers import convert_all
+from seglib.errors import DataError, Problem
+from seglib.target import Target
+
+__all__ = ["prepare"]
+
+Progress = Callable[[int, int, str], None]
+
+UNFINISHED = (".building", ".writing")
+
+
+def prepare(
+    spec: DataSpec,
+    source: Path | None,
+    root: Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Store:
+    """Make the store that a specification asks for, or open it if it is there.
+
+    Of several processes that ask for the same store, one works and the others wait.
+    A damaged store is made anew.
+
+    Args:
+        spec: What to make of the data.
+        source: Folder with the data; None for phantoms, as ``spec.layout`` says.
+        root: Folder for stores and phantoms; made if needed.
+        workers: Processes that read and resize; 1 works without any.
+        progress: Called with done, total and a text.
+
+    Returns:
+        The store, opened.
+
+    Raises:
+        DataError: The folder is not understood, or files have faults; all at once.
+    """
+    _check_source(spec, source)
+    (root / "stores").mkdir(parents=True, exist_ok=True)
+    folder = source if source is not None else _phantoms(spec, root)
+    dataset = find_dataset(spec, folder.resolve())
+    files = [path for item in dataset.items for path in (*item.images, item.mask)]
+    digests = digest_files(files, root / "digests.json", workers=workers, progress=progress)
+    key = store_key(dataset, spec, digests, phantom=source is None)
+    path = root / "stores" / key
+    with _locked(path):
+        if path.exists():
+            with suppress(DataError):
+                return Store.open(path)
+            shutil.rmtree(path)
+        info = StoreInfo(
+            key=key,
+            target=dataset.target,
+            channels=dataset.channels,
+            image_size=spec.image_size,
+            scale=SCALES[dataset.normalise][0],
+            offset=SCALES[dataset.normalise][1],
+            layout=dataset.layout,
+            phantom=source is None,
+            notes=(*dataset.notes, *duplicate_notes(duplicate_images(dataset.items, digests))),
+        )
+        return _build(
+            path,
+            info,
+            _plan(dataset, spec),
+            items=dataset.items,
+            workers=workers,
+            progress=progress,
+        )
+
+
+def _check_source(spec: DataSpec, source: Path | None) -> None:
+    """Phantoms need no folder, all else does."""
+    if (source is None) == (spec.layout in PHANTOM_LAYOUTS):
+        return
+    found = f"{spec.layout} " + ("without" if source is None else "beside") + " a data folder"
+    wanted = "a data folder" if source is None else "the layout of the folder, or auto"
+    raise DataError("data", [Problem("data.layout", found, wanted)])
+
+
+def _plan(dataset: Dataset, spec: DataSpec) -> Plan:
+    """What is done with each item."""
+    return Plan(
+        root=dataset.root,
+        channels=dataset.channels,
+        target=dataset.target,
+        normalise=dataset.normalise,
+        window_hu=spec.window_hu,
+        image_size=spec.image_size,
+        drop_empty=spec.drop_empty,
+        every=spec.every,
+    )
+
+
+def _phantoms(spec: DataSpec, root: Path) -> Path:
+    """Write the phantoms that a specification asks for, once."""
+    fields = (spec.layout, spec.cases, spec.seed, spec.image_size)
+    key = hashlib.sha256(repr(fields).encode()).hexdigest()[:20]
+    path = root / "phantoms" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        if not path.exists():
+            building = path.with_name(f"{key}.building")
+            building.mkdir()
+            write_phantoms(
+                spec.layout, building, cases=spec.cases, seed=spec.seed, size=spec.image_size
+            )
+            building.rename(path)
+    return path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a folder, and clear away what killed processes left around it."""
+    with path.with_name(f"{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for suffix in UNFINISHED:
+            shutil.rmtree(path.with_name(path.name + suffix), ignore_errors=True)
+        for other in path.parent.iterdir():
+            if other.suffix in UNFINISHED:
+                _remove_if_dead(other)
+        yield
+
+
+def _remove_if_dead(unfinished: Path) -> None:
+    """Remove another store's unfinished folder, unless somebody works on it."""
+    with unfinished.with_suffix(".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _build(
+    path: Path,
+    info: StoreInfo,
+    plan: Plan,
+    *,
+    items: Sequence[Item],
+    workers: int,
+    progress: Progress | None,
+) -> Store:
+    """Convert all items, check the set as a whole, write the store."""
+    building = path.with_name(f"{path.name}.building")
+    building.mkdir()
+    shards = [building / str(number) for number in range(len(items))]
+    try:
+        jobs = [(item, plan, shard) for item, shard in zip(items, shards, strict=True)]
+        pieces = convert_all(jobs, workers, progress or (lambda done, total, text: None))
+        problems = [problem for piece in pieces for problem in piece.problems]
+        problems = problems or set_problems(pieces, plan.target)
+        if problems:
+            raise DataError(str(plan.root), capped(problems))
+        full = info.model_copy(update={"notes": (*info.notes, *piece_notes(pieces))})
+        used = [shard for shard, piece in zip(shards, pieces, strict=True) if piece.rows]
+        rows = [row for piece in pieces for row in piece.rows]
+        index = _index(rows, plan.target)
+        return write_store(path, full, pieces=_load_and_remove(used), index=index)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _index(rows: Sequence[Row], target: Target) -> pd.DataFrame:
+    """Index of the store: one row per slice, foreground counted per class."""
+    counts = np.array([row.label_px for row in rows], dtype=np.int64)
+    columns: dict[str, object] = {
+        "case": [row.case for row in rows],
+        "group": [row.group for row in rows],
+        "slice": np.array([row.slice for row in rows], dtype=np.int64),
+    }
+    for axis, name in enumerate("zyx"):
+        columns[f"spacing_{name}_mm"] = np.array([row.spacing_mm[axis] for row in rows])
+    columns["body_px"] = np.array([row.body_px for row in rows], dtype=np.int64)
+    for name, labels in zip(target.classes, target.members, strict=True):
+        columns[f"px_{name}"] = counts[:, list(labels)].sum(axis=1)
+    return pd.DataFrame(columns)
+
+
+def _load_and_remove(
+    shards: Sequence[Path],
+) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """Pixels of each item; its files go as soon as they are copied, to spare the disk."""
+    for shard in shards:
+        files = (Path(f"{shard}.images.npy"), Path(f"{shard}.masks.npy"))
+        yield np.load(files[0]), np.load(files[1])
+        for file in files:
+            file.unlink()

@@ -1,0 +1,62 @@
+"""The machine under a training run: which device, which number format, how much memory."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+__all__ = ["choose_device", "choose_dtype", "peak_memory_mb", "reset_peak_memory"]
+
+
+def choose_device() -> torch.device:
+    """The first CUDA device this process may see, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Number format of the forward pass.
+
+    ``auto`` is bfloat16 on a GPU that has it, float16 on an older GPU, and float32
+    on a CPU, where half precision is several times slower without special hardware.
+
+    Args:
+        precision: ``Recipe.precision``.
+        device: Where the network runs.
+    """
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if precision != "auto":
+        return named[precision]
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start a new measurement for :func:`peak_memory_mb`, where the system allows it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory used since the reset: of the device on a GPU, of the process on a CPU.
+
+    Args:
+        device: Where the network runs.
+    """
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return float(peak) / (2**20 if sys.platform == "darwin" else 2**10)
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return float(line.split()[1]) / 2**10

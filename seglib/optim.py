@@ -1,0 +1,56 @@
+"""The recipe's optimiser and the course of its step size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from seglib.recipe import Recipe
+
+__all__ = ["build_optimizer", "learning_rate_at"]
+
+
+def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam, AdamW or SGD with Nesterov momentum, in torch's fused form.
+
+    Args:
+        recipe: Names the optimiser, its step size, momentum and weight decay.
+        parameters: What it moves.
+    """
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.momentum > 0,
+            weight_decay=decay,
+            fused=True,
+        )
+    betas = (recipe.momentum, 0.999)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    return kind(parameters, lr=rate, betas=betas, weight_decay=decay, fused=True)
+
+
+def learning_rate_at(recipe: Recipe, progress: float) -> float:
+    """Step size when ``progress`` epochs (with fractions) of ``recipe.epochs`` are done.
+
+    A pure function of the full length, so a run that is stopped, resumed or judged
+    early has seen exactly the step sizes of the full run so far.
+
+    Args:
+        recipe: Names the schedule, the peak and the warm-up.
+        progress: Epochs done, in ``[0, recipe.epochs]``.
+    """
+    if progress < recipe.warmup_epochs:
+        return recipe.learning_rate * (progress + 1e-2) / (recipe.warmup_epochs + 1e-2)
+    rest = max(recipe.epochs - recipe.warmup_epochs, 1)
+    share = min(max((progress - recipe.warmup_epochs) / rest, 0.0), 1.0)
+    if recipe.schedule == "cosine":
+        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+    if recipe.schedule == "poly":
+        return float(recipe.learning_rate * (1 - share) ** 0.9)
+    return recipe.learning_rate

@@ -1,0 +1,55 @@
+"""Fixtures that many tests share: a small prepared set of phantom patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from seglib.data.prepare import prepare
+from seglib.data.spec import DataSpec, SplitSpec
+from seglib.data.splits import Split, make_splits
+from seglib.data.store import Store
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Eight phantom patients of 32 px, four channels, three overlapping regions."""
+    spec = DataSpec(layout="phantom-brats", cases=8, image_size=32, target="regions")
+    return prepare(spec, None, tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="session")
+def split(store: Store) -> Split:
+    return make_splits(store.index, SplitSpec(val=0.25, test=0.25)).search_part()
+
+
+@pytest.fixture
+def study_path(tmp_path: Path) -> Path:
+    """A small search on phantoms that ends in seconds."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY_STUDY)
+    return path
+
+
+TINY_STUDY = """\
+name: tiny
+method: random
+metric: {name: dice, goal: maximize}
+data: {layout: phantom-brats, cases: 8, image_size: 32, target: regions}
+split: {val: 0.25, test: 0.25}
+parameters:
+  learning_rate: {distribution: log_uniform_values, min: 1e-4, max: 1e-2}
+  base_filters: {values: [2, 4]}
+  depth: {value: 2}
+  epochs: {value: 3}
+early_terminate: {type: asha, min_iter: 1, eta: 2}
+run_cap: 4
+tracking: {wandb: off}
+"""

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from seglib.data.store import Store, StoreInfo, write_store
+from seglib.errors import DataError
+from seglib.target import Target
+
+TARGET = Target(
+    kind="organs", classes=("left", "right"), values={0: 0, 7: 1, 9: 2}, members=((1,), (2,))
+)
+
+
+def some_pixels(num_slices: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(num_slices)
+    images = rng.integers(0, 256, (num_slices, 16, 16, 2), dtype=np.uint8)
+    masks = rng.integers(0, 3, (num_slices, 16, 16), dtype=np.uint8)
+    masks[0] = 0
+    return images, masks
+
+
+def write(path: Path, sizes: tuple[int, ...] = (2, 1, 3)) -> Store:
+    images, masks = some_pixels(sum(sizes))
+    cuts = np.cumsum(sizes)[:-1]
+    index = pd.DataFrame(
+        {
+            "case": [f"c{i // 2}" for i in range(len(masks))],
+            "group": [f"p{i // 4}" for i in range(len(masks))],
+            "slice": range(len(masks)),
+            "px_left": (masks == 1).sum((1, 2)),
+            "px_right": (masks == 2).sum((1, 2)),
+        }
+    )
+    info = StoreInfo(
+        key="k",
+        target=TARGET,
+        channels=("a", "b"),
+        image_size=16,
+        scale=0.5,
+        offset=-1.0,
+        layout="pairs",
+        notes=("a note",),
+    )
+    pieces = zip(np.split(images, cuts), np.split(masks, cuts), strict=True)
+    return write_store(path, info, pieces=pieces, index=index)
+
+
+@pytest.mark.parametrize("sizes", [(6,), (2, 1, 3), (1, 1, 1, 1, 1, 1)])
+def test_pieces_come_back_as_one(tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    write(tmp_path / "s", sizes)
+    store = Store.open(tmp_path / "s")
+    images, masks = some_pixels(6)
+    assert np.array_equal(store.images, images)
+    assert np.array_equal(store.masks, masks)
+    assert store.index["slice"].tolist() == list(range(6))
+    assert (len(store), store.info.num_cases, store.info.num_groups) == (6, 3, 2)
+    assert store.target == TARGET
+    assert store.notes == ("a note",)
+    assert (store.num_channels, store.image_size, store.scale, store.offset) == (2, 16, 0.5, -1.0)
+
+
+def test_foreground_is_told_per_slice(tmp_path: Path) -> None:
+    store = write(tmp_path / "s")
+    assert store.has_foreground().tolist() == [False] + [True] * 5
+
+
+def test_arrays_are_maps_that_cannot_be_written(tmp_path: Path) -> None:
+    store = write(tmp_path / "s")
+    assert isinstance(store.images, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        store.masks[0] = 1
+
+
+def test_pickle_holds_the_path_and_no_pixels(tmp_path: Path) -> None:
+    store = write(tmp_path / "s")
+    sent = pickle.dumps(store)
+    assert len(sent) < 300 + len(str(tmp_path))
+    received = pickle.loads(sent)
+    assert isinstance(received.images, np.memmap)
+    assert np.array_equal(received.images, store.images)
+
+
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "index.parquet"])
+def test_cut_and_missing_files_are_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / "s")
+    file = tmp_path / "s" / name
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DataError, match=rf"{name}: found \d+ bytes ; wanted \d+ bytes"):
+        Store.open(tmp_path / "s")
+    file.unlink()
+    with pytest.raises(DataError, match=f"{name}: found no such file"):
+        Store.open(tmp_path / "s")
+
+
+def test_changed_index_of_the_same_size_is_noticed(tmp_path: Path) -> None:
+    write(tmp_path / "s")
+    file = tmp_path / "s" / "index.parquet"
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=r"index\.parquet: found changed content"):
+        Store.open(tmp_path / "s")
+
+
+def test_arrays_of_another_shape_are_noticed(tmp_path: Path) -> None:
+    store = write(tmp_path / "s")
+    file = tmp_path / "s" / "store.json"
+    file.write_text(store.info.model_copy(update={"channels": ("a",)}).model_dump_json())
+    with pytest.raises(DataError, match="another shape"):
+        Store.open(tmp_path / "s")
+
+
+def test_damaged_or_newer_description_is_named(tmp_path: Path) -> None:
+    store = write(tmp_path / "s")
+    file = tmp_path / "s" / "store.json"
+    file.write_text(store.info.model_copy(update={"version": 99}).model_dump_json())
+    with pytest.raises(DataError, match="version 99"):
+        Store.open(tmp_path / "s")
+    file.write_text("{")
+    with pytest.raises(DataError, match=r"store\.json that cannot be read"):
+        Store.open(tmp_path / "s")
+    with pytest.raises(DataError, match=r"no store\.json"):
+        Store.open(tmp_path / "nowhere")
+
+
+def test_failed_writing_leaves_nothing(tmp_path: Path) -> None:
+    store = write(tmp_path / "s")
+
+    def pieces() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        yield store.images[:2], store.masks[:2]
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_store(tmp_path / "t", store.info, pieces=pieces(), index=store.index)
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+
+
+def test_rest_of_an_earlier_writing_does_no_harm(tmp_path: Path) -> None:
+    rest = tmp_path / "s.writing" / "images.npy"
+    rest.parent.mkdir()
+    rest.write_text("half")
+    assert len(write(tmp_path / "s")) == 6
+    assert not rest.parent.exists()

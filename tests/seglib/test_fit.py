@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seglib.checkpoint import load_checkpoint
+from seglib.data.splits import Split
+from seglib.data.store import Store
+from seglib.errors import DivergedError, InfeasibleError
+from seglib.evaluate import evaluate
+from seglib.fit import Epoch, fit
+from seglib.recipe import Recipe
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(
+    base_filters=4, depth=2, epochs=4, dropout=0.2, learning_rate=5e-3,
+    rotation_deg=10, flip_horizontal=0.5,
+)  # fmt: skip
+
+
+def figures(epochs: list[Epoch]) -> list[dict[str, float]]:
+    """The rows without what depends on the machine."""
+    changing = ("seconds", "peak_memory_mb")
+    return [{k: v for k, v in e.as_row().items() if k not in changing} for e in epochs]
+
+
+def test_resumed_run_gives_the_same_bits(store: Store, split: Split, tmp_path: Path) -> None:
+    whole = list(fit(RECIPE, store, split, seed=3, device=CPU))
+    whole[-1].save(tmp_path / "whole.pt")
+    for epoch in fit(RECIPE, store, split, seed=3, device=CPU):
+        if epoch.number == 2:
+            epoch.save(tmp_path / "half.pt")
+            break
+    torch.rand(100)  # whatever the process drew in between must not matter
+    state, _ = load_checkpoint(tmp_path / "half.pt")
+    rest = list(fit(RECIPE, store, split, seed=3, resume=state, device=CPU))
+    assert [epoch.number for epoch in rest] == [3, 4]
+    assert figures(rest) == figures(whole)[2:]
+    rest[-1].save(tmp_path / "resumed.pt")
+    one, other = (load_checkpoint(tmp_path / f"{n}.pt")[0] for n in ("whole", "resumed"))
+    for name, weights in one["model"].items():
+        assert torch.equal(weights, other["model"][name]), name
+
+
+def test_training_learns(store: Store, split: Split) -> None:
+    recipe = Recipe(base_filters=8, depth=2, epochs=12, learning_rate=1e-2, batch_size=4)
+    losses = [e.figures["train_loss"] for e in fit(recipe, store, split, seed=0, device=CPU)]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_seeds_matter_and_repeat(store: Store, split: Split) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    runs = [list(fit(recipe, store, split, seed=seed, device=CPU)) for seed in (1, 1, 2)]
+    assert figures(runs[0]) == figures(runs[1])
+    assert figures(runs[0]) != figures(runs[2])
+
+
+def test_global_generators_are_left_alone(store: Store, split: Split) -> None:
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002 - the very thing that must not be touched
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]  # noqa: NPY002
+    list(fit(RECIPE.model_copy(update={"epochs": 1}), store, split, seed=1, device=CPU))
+    after = torch.get_rng_state(), np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]  # noqa: NPY002
+    assert torch.equal(before[0], after[0])
+    assert before[1] == after[1]
+
+
+def test_validation_scores_do_not_depend_on_the_batch_size(store: Store, split: Split) -> None:
+    recipe = Recipe(base_filters=4, depth=2, epochs=1, learning_rate=1e-9, norm="none")
+    scores = [
+        next(fit(recipe.model_copy(update={"batch_size": size}), store, split, seed=1, device=CPU))
+        for size in (3, 8)
+    ]
+    assert scores[0].figures["dice"] == pytest.approx(scores[1].figures["dice"], abs=1e-3)
+
+
+def test_score_is_the_metric_asked_for(store: Store, split: Split) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    epoch = next(fit(recipe, store, split, seed=1, metric="val_loss", device=CPU))
+    assert epoch.score == epoch.figures["val_loss"]
+    assert set(epoch.figures) >= {"dice", "dice_WT", "dice_TC", "dice_ET", "train_loss", "iou"}
+
+
+def test_divergence_ends_the_run_with_a_reason(store: Store, split: Split) -> None:
+    recipe = Recipe(base_filters=2, depth=2, epochs=3, optimizer="sgd", learning_rate=10,
+                    norm="none", schedule="constant", loss="ce")  # fmt: skip
+    with pytest.raises(DivergedError, match="epoch"):
+        for epoch in fit(recipe, store, split, seed=0, device=CPU):
+            with torch.no_grad():
+                epoch._state()["model"]["heads.0.weight"].fill_(float("nan"))
+
+
+def test_too_deep_for_the_image_is_infeasible(store: Store, split: Split) -> None:
+    recipe = Recipe(base_filters=2, depth=5, epochs=1)
+    with pytest.raises(InfeasibleError, match="depth 5 leaves less than 2 pixels of a 32 px image"):
+        next(fit(recipe, store, split, seed=0, device=CPU))
+
+
+def test_deep_supervision_and_oversampling_train(store: Store, split: Split) -> None:
+    recipe = Recipe(base_filters=4, depth=3, epochs=2, deep_supervision=True, residual=True,
+                    foreground_fraction=0.5, norm="instance", grad_clip=1.0, warmup_epochs=1)  # fmt: skip
+    epochs = list(fit(recipe, store, split, seed=0, device=CPU))
+    assert epochs[1].figures["train_loss"] < epochs[0].figures["train_loss"]
+
+
+def test_evaluate_agrees_with_the_epoch_and_adds_distances(
+    store: Store, split: Split, tmp_path: Path
+) -> None:
+    recipe = Recipe(base_filters=8, depth=2, epochs=4, learning_rate=1e-2)
+    *_, last = fit(recipe, store, split, seed=0, device=CPU)
+    last.save(tmp_path / "last.pt")
+    rows = split.rows(store.index, "val")
+    table = evaluate(tmp_path / "last.pt", store, rows, device=CPU)
+    merged = table.merge(last.scores.per_case, on=["case", "class"], suffixes=("", "_epoch"))
+    assert len(merged) == len(table) == len(last.scores.per_case)
+    np.testing.assert_allclose(merged["dice"], merged["dice_epoch"])
+    found = merged[(merged["tp"] > 0)]
+    assert len(found) > 0
+    assert (found["hd95_mm"] >= 0).all()
+    assert found["surface_dice"].between(0, 1).all()

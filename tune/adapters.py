@@ -1,0 +1,132 @@
+"""Three thin objects through which Ray Tune asks the ledger and tells it. No state of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ray.tune import Stopper
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tune.ledger import Ledger
+from tune.trainable import FAILURE
+
+if TYPE_CHECKING:
+    from tune.executor import Interruption, Job, Observer
+
+__all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen"]
+
+_RAY_KEYS = frozenset(
+    {
+        "config", "date", "done", "experiment_tag", "hostname", "iterations_since_restore",
+        "node_ip", "pid", "time_since_restore", "time_this_iter_s", "time_total_s", "timestamp",
+        "training_iteration", "trial_id", "checkpoint_dir_name", "should_checkpoint",
+    }
+)  # fmt: skip
+
+
+class LedgerSearcher(Searcher):
+    """Ray asks for a configuration: the ledger answers.
+
+    Args:
+        ledger: The memory.
+        job: What all trials share.
+        observers: Told of every start, epoch and end.
+        interruption: When set, nothing more is started or told.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        job: Job,
+        observers: Sequence[Observer],
+        interruption: Interruption,
+    ) -> None:
+        super().__init__(metric="score", mode="max")
+        self._ledger, self._job = ledger, job
+        self._observers, self._interruption = observers, interruption
+        self._numbers: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """A trial's configuration, None for not now, or ``FINISHED``."""
+        if self._interruption.signal is not None:
+            return Searcher.FINISHED
+        if self._job.concurrent is not None and len(self._numbers) >= self._job.concurrent:
+            return None
+        order = self._ledger.ask()
+        if order is None:
+            return Searcher.FINISHED
+        self._numbers[trial_id] = order.number
+        for observer in self._observers:
+            observer.started(order)
+        return self._job.config(order, self._ledger)
+
+    def record(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Pass a row on to the ledger; True when the trial shall stop."""
+        number = self._numbers[trial_id]
+        if FAILURE in result:
+            self._ledger.finish(number, result[FAILURE])
+            return True
+        row = {key: value for key, value in result.items() if key not in _RAY_KEYS}
+        stop = self._ledger.report(number, row)
+        for observer in self._observers:
+            observer.reported(number, row)
+        return stop
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: the scheduler passes results on."""
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the ledger that a trial has ended, unless the whole search winds down."""
+        number = self._numbers.pop(trial_id, None)
+        if number is None or self._interruption.signal is not None:
+            return
+        retries = self._job.retries
+        self._ledger.finish(number, f"its process died {retries + 1} times" if error else "")
+        for observer in self._observers:
+            observer.finished(number)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the memory."""
+
+
+class LedgerScheduler(FIFOScheduler):
+    """Ray asks whether a trial goes on: the ledger's pruner answers.
+
+    Args:
+        searcher: Knows which trial is which.
+    """
+
+    def __init__(self, searcher: LedgerSearcher) -> None:
+        super().__init__()
+        self._searcher = searcher
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """CONTINUE or STOP."""
+        stop = self._searcher.record(trial.trial_id, result)
+        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+
+class StopWhen(Stopper):
+    """Ends the whole run once a signal has come.
+
+    Args:
+        interruption: Where the signal is noted.
+    """
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never stops a single trial."""
+        return False
+
+    def stop_all(self) -> bool:
+        """True once a signal has come."""
+        return self._interruption.signal is not None

@@ -1,0 +1,220 @@
+"""The Ray side of a search: Tune runs what the ledger asks for and owns no truth."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from seglib.data.splits import Split
+from tune.ledger import Ledger, Order
+
+__all__ = ["Job", "Observer", "execute"]
+
+MOST_RESTARTS = 5
+
+log = logging.getLogger("segtune")
+
+
+class Observer(Protocol):
+    """Something that looks on: a screen, a tracker. It can delay nothing and decide nothing."""
+
+    def started(self, order: Order) -> None:
+        """A trial begins or goes on."""
+
+    def reported(self, number: int, row: dict[str, float]) -> None:
+        """A trial has finished an epoch."""
+
+    def finished(self, number: int) -> None:
+        """A trial has ended; the ledger knows how."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a search share.
+
+    Args:
+        run_dir: The run directory; trials get ``trials/<number>`` in it.
+        store: The prepared data.
+        split: Which groups train and which validate.
+        cpus: CPU threads of a trial.
+        gpus: GPUs of a trial; a fraction shares one.
+        concurrent: Most trials at once; None for as many as fit.
+        retries: How often a trial whose process died is tried again.
+        address: Of a running Ray cluster; ``local`` starts one for this search.
+    """
+
+    run_dir: Path
+    store: Path
+    split: Split
+    cpus: int = 1
+    gpus: float = 0.0
+    concurrent: int | None = None
+    retries: int = 3
+    address: str = "local"
+
+    def folder(self, number: int) -> Path:
+        """Where a trial keeps its files."""
+        return self.run_dir / "trials" / str(number)
+
+    def config(self, order: Order, ledger: Ledger) -> dict[str, Any]:
+        """The plain data that ``tune.trainable.train`` works from."""
+        return {
+            "number": order.number,
+            "recipe": order.recipe.model_dump(),
+            "seed": order.seed,
+            "num_reported": order.num_reported,
+            "folder": str(self.folder(order.number)),
+            "store": str(self.store),
+            "split": asdict(self.split),
+            "metric": ledger.file.metric.name,
+            "maximize": ledger.file.metric.goal == "maximize",
+            "threads": self.cpus,
+        }
+
+
+class Interruption:
+    """SIGINT or SIGTERM seen once: the search winds down. A second SIGINT ends at once."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler."""
+        if self.signal is not None and number == signal.SIGINT:
+            os._exit(128 + number)
+        self.signal = self.signal or number
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hold both signals while the block runs."""
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(kind, self.note) for kind in kinds]
+        try:
+            yield
+        finally:
+            for kind, handler in zip(kinds, before, strict=True):
+                signal.signal(kind, handler)
+
+
+def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int:
+    """Run trials until the ledger has no more to ask; returns an exit code.
+
+    A fault of the executor itself (a lost node, the memory monitor, Ray) starts Ray
+    again and goes on from the ledger, at most ``MOST_RESTARTS`` times in a row
+    without a finished epoch in between.
+
+    Args:
+        ledger: What to run, and where results go.
+        job: What all trials share.
+        observers: Told of every start, epoch and end.
+
+    Returns:
+        0 when done, 1 when Ray failed too often, 130 or 143 when interrupted.
+    """
+    interruption = Interruption()
+    restarts, epochs_before = 0, -1
+    with interruption.listening():
+        while interruption.signal is None:
+            try:
+                with _running_ray(job):
+                    _run_tuner(ledger, job, observers, interruption)
+                break
+            except Exception as error:
+                if interruption.signal is not None:
+                    break
+                epochs = sum(len(entry.rows) for entry in ledger.entries())
+                restarts = 1 if epochs > epochs_before else restarts + 1
+                epochs_before = epochs
+                first_line = (str(error).splitlines() or [type(error).__name__])[0]
+                log.warning("the executor failed (%s); starting it again", first_line)
+                if restarts > MOST_RESTARTS:
+                    log.error("gave up after %d restarts without progress", MOST_RESTARTS)
+                    return 1
+                ledger.take_up_unfinished()
+    return 0 if interruption.signal is None else 128 + interruption.signal
+
+
+@contextmanager
+def _running_ray(job: Job) -> Iterator[None]:
+    """A Ray of our own, or a connection to a cluster; shut down on leaving."""
+    os.environ.update(
+        RAY_USAGE_STATS_ENABLED="0",
+        RAY_DEDUP_LOGS="0",
+        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+        TUNE_DISABLE_SIGINT_HANDLER="1",
+        TUNE_GLOBAL_CHECKPOINT_S="1000000000",
+        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="1000000000",
+    )
+    # A short path: Ray puts UNIX sockets under it, and those allow 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="segtune-"))
+    try:
+        if job.address == "local":
+            _require_token(folder)
+        import ray
+
+        options: dict[str, Any] = {"address": job.address}
+        if job.address == "local":
+            options |= {
+                "num_cpus": max(len(os.sched_getaffinity(0)), job.cpus),
+                "include_dashboard": False,
+                "object_store_memory": 128 * 2**20,
+                "_temp_dir": str(folder),
+            }
+        ray.init(
+            **options, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=False
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_token(folder: Path) -> None:
+    """Let only processes that can read a file of ours talk to the Ray we start."""
+    path = folder / "token"
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(path))
+
+
+def _run_tuner(
+    ledger: Ledger, job: Job, observers: Sequence[Observer], interruption: Interruption
+) -> None:
+    from ray import tune as ray_tune
+
+    from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
+    from tune.trainable import train
+
+    searcher = LedgerSearcher(ledger, job, observers, interruption)
+    with tempfile.TemporaryDirectory(prefix="segtune-tune-") as scratch:
+        tuner = ray_tune.Tuner(
+            ray_tune.with_resources(train, {"cpu": job.cpus, "gpu": job.gpus}),
+            tune_config=ray_tune.TuneConfig(
+                search_alg=searcher,
+                scheduler=LedgerScheduler(searcher),
+                num_samples=-1,
+                reuse_actors=True,
+            ),
+            run_config=ray_tune.RunConfig(
+                name="search",
+                storage_path=scratch,
+                verbose=0,
+                stop=StopWhen(interruption),
+                failure_config=ray_tune.FailureConfig(max_failures=job.retries),
+            ),
+        )
+        tuner.fit()

@@ -1,0 +1,281 @@
+"""Ledger: the one memory of a search, an Optuna study in a storage that outlives every process."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+from pydantic import ValidationError
+
+from seglib.recipe import Recipe
+from seglib.seeds import derive_seed
+from tune.strategies import build_pruner, build_sampler
+from tune.study_file import StudyFile
+
+__all__ = ["Entry", "Ledger", "Order"]
+
+MOST_INFEASIBLE_IN_A_ROW = 200
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A trial to run, or to go on with.
+
+    Args:
+        number: The trial's number in the study.
+        recipe: What to train.
+        seed: Of this trial.
+        num_reported: Epochs that the ledger already holds.
+    """
+
+    number: int
+    recipe: Recipe
+    seed: int
+    num_reported: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trial as the ledger knows it.
+
+    Args:
+        number: The trial's number in the study.
+        state: Optuna's word: WAITING, RUNNING, COMPLETE, PRUNED or FAIL.
+        origin: ``default``, ``point``, ``grid`` or ``sampler``.
+        values: The searched parameters that are active in this trial.
+        rows: One row per finished epoch, in order.
+        reason: Why it failed or was stopped; may be empty.
+        started: Did it ever train? A proposal that cannot fit never does.
+    """
+
+    number: int
+    state: str
+    origin: str
+    values: Mapping[str, Any]
+    rows: Sequence[Row] = field(repr=False)
+    reason: str
+    started: bool
+
+
+class Ledger:
+    """Ask what to train, report epochs, tell how it ended. Everything survives the process.
+
+    Args:
+        study: The study file.
+        storage: Where the memory lies, from :func:`tune.storage.open_storage`.
+        infeasible: Tells why a recipe cannot run here; an empty text when it can.
+    """
+
+    def __init__(
+        self,
+        study: StudyFile,
+        storage: BaseStorage,
+        infeasible: Callable[[Recipe], str] = lambda recipe: "",
+    ) -> None:
+        self.file = study
+        self._infeasible = infeasible
+        self._maximize = study.metric.goal == "maximize"
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=study.name,
+            direction=study.metric.goal,
+            sampler=build_sampler(study, 0),
+            pruner=build_pruner(study),
+            load_if_exists=True,
+        )
+        if "uid" not in self._study.user_attrs:
+            self._study.set_user_attr("uid", secrets.token_hex(4))
+        self.uid: str = self._study.user_attrs["uid"]
+        self._clock = time.monotonic()
+        self._spent_before_s = float(self._study.user_attrs.get("spent_s", 0.0))
+        self._enqueue_planned()
+        self._unfinished: list[int] = []
+        self.take_up_unfinished()
+
+    def ask(self) -> Order | None:
+        """The next trial: first those a death left unfinished, then points, then new proposals.
+
+        Returns:
+            The order, or None when the grid, the cap or the budget is used up.
+        """
+        if self._unfinished:
+            return self._order(self._trial(self._unfinished.pop(0)))
+        for _ in range(MOST_INFEASIBLE_IN_A_ROW):
+            if not self._may_start():
+                return None
+            self._study.sampler = build_sampler(self.file, len(self._frozen()))
+            order = self._order(self._study.ask())
+            if order is not None:
+                return order
+        return None
+
+    def report(self, number: int, row: Row) -> bool:
+        """Record an epoch; True means that the trial shall stop early.
+
+        An epoch that is already known changes nothing, so a trial that repeats
+        itself after a death does no harm.
+
+        Args:
+            number: The trial.
+            row: Flat numbers with at least ``epoch`` and ``score``.
+        """
+        trial = self._trial(number)
+        epoch = int(row["epoch"])
+        known = self._storage_trial(number)
+        if known.state.is_finished():
+            return True
+        if epoch not in known.intermediate_values:
+            trial.set_user_attr(f"row/{epoch}", dict(row))
+            trial.report(float(row["score"]), step=epoch)
+        if epoch >= int(known.user_attrs["recipe"]["epochs"]):
+            return False
+        stop = trial.should_prune()
+        if stop:
+            trial.set_user_attr("stopped_at", epoch)
+        return stop
+
+    def finish(self, number: int, failure: str = "") -> None:
+        """Tell how a trial ended: stopped early, complete, or failed for a reason.
+
+        Args:
+            number: The trial.
+            failure: Why it failed; empty when it did not.
+        """
+        known = self._storage_trial(number)
+        if known.state.is_finished():
+            return
+        spent = self._spent_before_s + time.monotonic() - self._clock
+        self._study.set_user_attr("spent_s", round(spent, 1))
+        if failure:
+            self._trial(number).set_user_attr("reason", failure)
+            self._study.tell(number, state=TrialState.FAIL)
+        elif "stopped_at" in known.user_attrs:
+            self._study.tell(number, state=TrialState.PRUNED)
+        else:
+            scores = known.intermediate_values.values()
+            best = max(scores) if self._maximize else min(scores)
+            self._study.tell(number, best)
+
+    def take_up_unfinished(self) -> None:
+        """Give out again what a death left running; tell what it knew but did not get to tell."""
+        self._unfinished = []
+        for trial in self._frozen():
+            if trial.state != TrialState.RUNNING:
+                continue
+            length = trial.user_attrs.get("recipe", {}).get("epochs")
+            if "stopped_at" in trial.user_attrs or length in trial.intermediate_values:
+                self.finish(trial.number)
+            else:
+                self._unfinished.append(trial.number)
+
+    def entries(self) -> list[Entry]:
+        """All trials so far, by number."""
+        return [_to_entry(trial) for trial in self._frozen()]
+
+    def entry(self, number: int) -> Entry:
+        """One trial."""
+        return _to_entry(self._storage_trial(number))
+
+    def recipe(self, number: int) -> Recipe:
+        """What a started trial trains."""
+        return Recipe(**self._storage_trial(number).user_attrs["recipe"])
+
+    @property
+    def num_started(self) -> int:
+        """Trials that count against the cap: all but proposals that could not fit."""
+        return sum(
+            trial.state != TrialState.WAITING and "infeasible" not in trial.user_attrs
+            for trial in self._frozen()
+        )
+
+    @property
+    def num_planned(self) -> int | None:
+        """Trials in all; None when only the budget ends the search."""
+        if self.file.method == "grid":
+            return len(self._planned())
+        return self.file.run_cap
+
+    def is_better(self, score: float, other: float) -> bool:
+        """Is ``score`` better than ``other`` by the study's goal?"""
+        return score > other if self._maximize else score < other
+
+    def _planned(self) -> list[tuple[str, dict[str, Any]]]:
+        space, points = self.file.space, list(self.file.points)
+        if self.file.method == "grid":
+            rows = [("grid", point) for point in space.expand()]
+            return rows + [("point", self.file.full_point(point)) for point in points]
+        rows = [("default", self.file.default_point())]
+        return rows + [("point", self.file.full_point(point)) for point in points]
+
+    def _enqueue_planned(self) -> None:
+        known = sum("planned" in trial.user_attrs for trial in self._frozen())
+        for number, (origin, point) in list(enumerate(self._planned()))[known:]:
+            self._study.enqueue_trial(
+                self.file.space.to_fixed(point), user_attrs={"planned": number, "origin": origin}
+            )
+
+    def _may_start(self) -> bool:
+        trials = self._frozen()
+        waiting = any(trial.state == TrialState.WAITING for trial in trials)
+        if self.file.method == "grid" and not waiting:
+            return False
+        if self.file.run_cap is not None and self.num_started >= self.file.run_cap:
+            return False
+        budget = self.file.budget
+        spent_s = self._spent_before_s + time.monotonic() - self._clock
+        if budget.hours is not None and spent_s >= budget.hours * 3600:
+            return False
+        epochs = sum(len(trial.intermediate_values) for trial in trials)
+        return budget.epochs is None or epochs < budget.epochs
+
+    def _order(self, trial: Trial) -> Order | None:
+        values = self.file.space.suggest(trial)
+        try:
+            recipe = Recipe(**values)
+            reason = self._infeasible(recipe)
+        except ValidationError as error:
+            reason = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())
+        if reason:
+            trial.set_user_attr("infeasible", True)
+            self.finish(trial.number, f"infeasible: {reason}")
+            return None
+        known = self._storage_trial(trial.number)
+        if "recipe" not in known.user_attrs:
+            trial.set_user_attr("values", values)
+            trial.set_user_attr("recipe", recipe.model_dump())
+        seed = derive_seed(self.file.seed, "trial", trial.number)
+        return Order(trial.number, recipe, seed, len(known.intermediate_values))
+
+    def _frozen(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _storage_trial(self, number: int) -> FrozenTrial:
+        return self._frozen()[number]
+
+    def _trial(self, number: int) -> Trial:
+        return Trial(self._study, self._storage_trial(number)._trial_id)
+
+
+def _to_entry(trial: FrozenTrial) -> Entry:
+    attrs = trial.user_attrs
+    rows = [attrs[f"row/{epoch}"] for epoch in sorted(trial.intermediate_values)]
+    reason = attrs.get("reason", "")
+    if "stopped_at" in attrs:
+        reason = f"stopped early at epoch {attrs['stopped_at']}"
+    return Entry(
+        number=trial.number,
+        state=trial.state.name,
+        origin=attrs.get("origin", "sampler"),
+        values=attrs.get("values", dict(trial.params)),
+        rows=rows,
+        reason=reason,
+        started="recipe" in attrs,
+    )

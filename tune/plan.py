@@ -1,0 +1,145 @@
+"""`segtune check`: what a study file would run, told in under a second and without starting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from seglib.cost import count_parameters, estimate_memory_gb
+from seglib.data.spec import DataSpec
+from seglib.recipe import Recipe
+from tune.run import DEMO, Request
+from tune.study_file import StudyFile
+
+__all__ = ["describe_data", "describe_plan"]
+
+_NUM_CLASSES_GUESS = {"binary": 1, "organs": 3, "regions": 3}
+
+
+def describe_plan(request: Request, console: Console) -> None:
+    """Print the trials or grid size, the space, the rungs, the default recipe, the files.
+
+    Args:
+        request: What was asked for.
+        console: Where to print.
+    """
+    study = request.load()
+    if study.demo:
+        console.print(DEMO, style="bold yellow", markup=False)
+    lines = [
+        ("study", f"{study.name} ({study.path})"),
+        ("search", _search(study)),
+        ("data", _data(request, study)),
+        ("split", f"by {study.split.by}: {study.split.val:.0%} validation, "
+                  f"{study.split.test:.0%} locked test, seed {study.split.seed}"),
+        ("stopping", _stopping(study)),
+        ("budget", _budget(study)),
+        ("run directory", str((request.out / study.name).resolve())),
+    ]  # fmt: skip
+    if study.ignored:
+        lines.append(("of no use here", ", ".join(study.ignored)))
+    for name, text in lines:
+        console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
+    console.print(_space_table(study))
+    _describe_default(study, console)
+
+
+def describe_data(folder: Path, settings: tuple[str, ...], console: Console) -> None:
+    """Print what a data folder holds.
+
+    Args:
+        folder: The folder.
+        settings: ``key=value`` for the data specification.
+        console: Where to print.
+
+    Raises:
+        DataError: The folder is not understood.
+    """
+    from seglib.data.layouts import find_dataset
+    from tune.study_file import load_data_spec
+
+    spec: DataSpec = load_data_spec(settings)
+    found = find_dataset(spec, folder.resolve())
+    groups = {item.group for item in found.items}
+    cases = {item.case for item in found.items}
+    for name, text in (
+        ("layout", found.layout),
+        ("files", f"{len(found.items)} images or volumes with a mask"),
+        ("patients", f"{len(groups)}"),
+        ("cases", f"{len(cases)} (each scored as one)"),
+        ("channels", ", ".join(found.channels)),
+        ("classes", f"{', '.join(found.target.classes)} ({found.target.kind})"),
+        ("normalise", found.normalise),
+    ):
+        console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
+    for note in found.notes:
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _search(study: StudyFile) -> str:
+    count = study.num_planned
+    size = "unbounded" if count is None else f"{count} trials"
+    if study.method == "grid":
+        size = f"{count} grid points"
+    points = f", {len(study.points)} given points first" if study.points else ""
+    return f"{study.method}, {study.metric.goal} {study.metric.name}, {size}{points}"
+
+
+def _data(request: Request, study: StudyFile) -> str:
+    where = "generated" if request.data is None else str(request.data)
+    channels = ", ".join(study.data.channels) if study.data.channels else "all channels"
+    return f"{where} ({study.data.layout}), {channels}, {study.data.target}, {study.data.image_size} px"
+
+
+def _stopping(study: StudyFile) -> str:
+    rule = study.early_terminate
+    rungs = study.rungs()
+    if rungs:
+        return f"{rule.type}, one in {rule.eta} passes epoch {', '.join(map(str, rungs))}"
+    return "none" if rule.type == "none" else f"{rule.type} after epoch {rule.min_iter}"
+
+
+def _budget(study: StudyFile) -> str:
+    parts = []
+    if study.budget.hours is not None:
+        parts.append(f"{study.budget.hours:g} h")
+    if study.budget.epochs is not None:
+        parts.append(f"{study.budget.epochs} epochs in all")
+    if study.num_planned is not None:
+        parts.append(f"at most {study.num_planned * study.horizon:,} epochs without early stopping")
+    return ", ".join(parts) or "none"
+
+
+def _space_table(study: StudyFile) -> Table:
+    table = Table(header_style="bold", title="parameters", title_justify="left")
+    for name in ("parameter", "values", "when"):
+        table.add_column(name, overflow="fold")
+    for row in study.space.describe():
+        table.add_row(*row)
+    return table
+
+
+def _describe_default(study: StudyFile, console: Console) -> None:
+    point = study.default_point()
+    recipe = Recipe(**point)
+    moved = {
+        name: (default, point[name])
+        for name, default in Recipe().model_dump().items()
+        if name in point and point[name] != default
+    }
+    channels = len(study.data.channels) if study.data.channels else 1
+    logits = _NUM_CLASSES_GUESS[study.data.target]
+    sizes = {"num_channels": channels, "num_logits": logits}
+    memory = estimate_memory_gb(recipe, **sizes, image_size=study.data.image_size)
+    first = "grid point 0" if study.method == "grid" else "trial 0, the default recipe"
+    console.print(
+        f"{first}: {count_parameters(recipe, **sizes):,} parameters, about {memory:.1f} GB a trial",
+        markup=False, highlight=False,
+    )  # fmt: skip
+    shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
+    console.print("  " + ", ".join(f"{k}={v}" for k, v in shown.items()), markup=False, highlight=False)
+    for name, (default, value) in moved.items():
+        console.print(f"  {name}: {default} is outside the space, {value} taken", markup=False,
+                      highlight=False)  # fmt: skip

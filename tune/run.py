@@ -1,0 +1,279 @@
+"""`python tune/run.py --space FILE`: a whole search, from study file to leaderboard."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from seglib.data.spec import PHANTOM_LAYOUTS
+from seglib.errors import DataError, Problem, StudyFileError
+from tune.study_file import StudyFile, load_study
+
+if TYPE_CHECKING:
+    from seglib.data.store import Store
+    from seglib.recipe import Recipe
+    from tune.executor import Job
+    from tune.ledger import Ledger
+    from tune.run_directory import RunDirectory
+
+__all__ = ["Request", "run_search"]
+
+DEMO = (
+    "DEMO on generated phantoms, not on patients: the scores show that the software works, "
+    "nothing else. For real data give --data DIR."
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line.
+
+    Args:
+        space: The study file.
+        data: Folder with the images; None runs the file's ``demo:`` part.
+        out: Where run directories and prepared stores go.
+        overrides: ``key=value`` laid over the file.
+        trials: New cap on trials; ``+N`` means N more than the file says, so that
+            the same command still means the same search.
+        address: Of a Ray cluster, or ``local``.
+        storage: Database URL of the ledger; None for a journal file.
+    """
+
+    space: Path
+    data: Path | None = None
+    out: Path = Path("runs")
+    overrides: tuple[str, ...] = ()
+    trials: str | None = None
+    address: str = "local"
+    storage: str | None = None
+
+    def load(self) -> StudyFile:
+        """The study as asked for, faults and all told at once."""
+        study = load_study(self.space, self.overrides, demo=self.data is None)
+        if self.trials is None:
+            return study
+        cap = self._cap(study)
+        return load_study(
+            self.space, (*self.overrides, f"run_cap={cap}"), demo=self.data is None
+        )
+
+    def _cap(self, study: StudyFile) -> int:
+        text = self.trials or ""
+        more = text.startswith("+")
+        if not text.removeprefix("+").isdecimal() or int(text) < 1:
+            raise StudyFileError(
+                "command line", [Problem("--trials", text, "a whole number above 0, or +N")]
+            )
+        if more and study.run_cap is None:
+            raise StudyFileError(
+                "command line",
+                [Problem("--trials", text, "a plain number, as the study has no run_cap to add to")],
+            )
+        return int(text) + (study.run_cap or 0 if more else 0)
+
+
+def run_search(request: Request, console: Console) -> int:
+    """Prepare the data, run or continue the search, write and show what it found.
+
+    Args:
+        request: What was asked for.
+        console: Where to show it.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 130 or 143 interrupted.
+
+    Raises:
+        SegtuneError: Something the user can mend.
+    """
+    study = request.load()
+    _require_data(request, study)
+    phantom = study.data.layout in PHANTOM_LAYOUTS
+    if phantom:
+        console.print(DEMO, style="bold yellow", markup=False)
+
+    from tune.run_directory import RunDirectory
+
+    folder = RunDirectory((request.out / study.name).resolve())
+    with folder.locked():
+        for sentence in folder.settle_study(study):
+            console.print(sentence, markup=False, highlight=False)
+        store = _prepare(request, study, console)
+        ledger, job = _set_up(request, study, folder, store)
+        _announce(study, store, job, console)
+        code = _execute(ledger, job, folder, console)
+        _conclude(ledger, folder, store, console)
+    if code >= 128:
+        console.print("interrupted: the same command goes on from here", style="yellow")
+    return code
+
+
+def _require_data(request: Request, study: StudyFile) -> None:
+    if request.data is not None and not request.data.is_dir():
+        found = "a file" if request.data.exists() else "no such folder"
+        raise DataError("--data", [Problem(str(request.data), found, "a folder with images")])
+    if request.data is None and study.data.layout not in PHANTOM_LAYOUTS:
+        raise DataError(
+            str(request.space),
+            [Problem("--data", "nothing, and no demo: part in the file", "a folder with images")],
+        )
+
+
+def _prepare(request: Request, study: StudyFile, console: Console) -> Store:
+    from seglib.data.prepare import prepare
+
+    workers = len(os.sched_getaffinity(0))
+    with _progress(console) as report:
+        store = prepare(
+            study.data,
+            None if study.data.layout in PHANTOM_LAYOUTS else request.data,
+            request.out.resolve() / ".cache",
+            workers=workers,
+            progress=report,
+        )
+    for note in store.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    return store
+
+
+def _set_up(
+    request: Request, study: StudyFile, folder: RunDirectory, store: Store
+) -> tuple[Ledger, Job]:
+    from tune.executor import Job
+    from tune.feasibility import why_infeasible
+    from tune.ledger import Ledger
+    from tune.storage import open_storage
+
+    splits = folder.settle_splits(store, study)
+    folder.write_environment(store)
+
+    def infeasible(recipe: Recipe) -> str:
+        return why_infeasible(
+            recipe,
+            study.constraints,
+            num_channels=store.num_channels,
+            num_logits=store.target.num_logits,
+            image_size=store.image_size,
+        )
+
+    ledger = Ledger(study, open_storage(request.storage or folder.journal), infeasible)
+    cpus = max(1, int(study.resources.cpus_per_trial))
+    job = Job(
+        run_dir=folder.path,
+        store=store.path,
+        split=splits.search_part(),
+        cpus=cpus,
+        gpus=_gpus_per_trial(study),
+        concurrent=_concurrent(study, request.address, cpus),
+        retries=study.resources.retries,
+        address=request.address,
+    )
+    return ledger, job
+
+
+def _gpus_per_trial(study: StudyFile) -> float:
+    wish = study.resources.gpus_per_trial
+    if wish != "auto":
+        return float(wish)
+    import torch
+
+    return 1.0 if torch.cuda.is_available() else 0.0
+
+
+def _concurrent(study: StudyFile, address: str, cpus: int) -> int | None:
+    """No more trials are asked for than can run: a proposal made late knows more."""
+    if address != "local":
+        return study.resources.concurrent
+    fits = max(1, len(os.sched_getaffinity(0)) // cpus)
+    return min(study.resources.concurrent or fits, fits)
+
+
+def _announce(study: StudyFile, store: Store, job: Job, console: Console) -> None:
+    lines = [
+        f"{study.name}: {study.method}, {study.metric.name} ({study.metric.goal}), "
+        f"{study.num_planned or 'unbounded'} trials of up to {study.horizon} epochs",
+        f"data: {store.info.num_slices} slices of {store.info.num_cases} cases "
+        f"({store.info.num_groups} patients), {store.image_size} px, "
+        f"{', '.join(store.channels)} -> {', '.join(store.target.classes)}",
+        f"split: {len(job.split.train)} train, {len(job.split.val)} validation "
+        f"({'patients' if job.split.by == 'patient' else 'SLICES'}), the rest locked",
+        f"run directory: {job.run_dir}",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -> int:
+    from tune.executor import execute
+    from tune.report import ReportWriter
+    from tune.screen import watching
+    from tune.tracking import build_trackers
+
+    trackers = build_trackers(ledger, folder.path)
+    with ExitStack() as stack:
+        for tracker in trackers:
+            stack.callback(tracker.close)
+        screen = stack.enter_context(watching(ledger, console))
+        return execute(ledger, job, [ReportWriter(ledger, folder), *trackers, screen])
+
+
+def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Console) -> None:
+    from tune.report import best_entry, build_leaderboard, list_failures, render_leaderboard
+
+    table = build_leaderboard(ledger)
+    console.print(render_leaderboard(table, ledger.file))
+    for sentence in list_failures(ledger.entries()):
+        console.print(sentence, markup=False, highlight=False, style="red")
+    best = best_entry(ledger)
+    if best is None:
+        console.print("no trial finished an epoch", style="bold red")
+        return
+    if store.phantom:
+        console.print(DEMO, style="bold yellow", markup=False)
+    for name, path in (("leaderboard", folder.leaderboard), ("best recipe", folder.best)):
+        console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[object]:
+    """A progress bar on a terminal; elsewhere a line at the start and at each tenth."""
+    if not console.is_terminal:
+        yield _PlainProgress(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+        tasks: dict[str, int] = {}
+
+        def report(done: int, total: int, text: str) -> None:
+            if text not in tasks:
+                tasks[text] = bars.add_task(text, total=total)
+            bars.update(tasks[text], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield report
+
+
+class _PlainProgress:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, int] = {}
+
+    def __call__(self, done: int, total: int, text: str) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth > self._said.get(text, -1):
+            self._said[text] = tenth
+            self._console.print(f"{text}: {done} of {total}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    # Python puts this file's folder first on the path, where it could shadow other modules.
+    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
+    from tune.cli import main
+
+    sys.exit(main(["run", *sys.argv[1:]]))

@@ -1,0 +1,192 @@
+"""RunDirectory: the folder that tells a search's whole story, and the lock that keeps it single."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from seglib.data.splits import Splits, make_splits
+from seglib.data.store import Store
+from seglib.errors import Problem, RunError
+from tune.study_file import StudyFile, load_study
+
+__all__ = ["RunDirectory", "write_text"]
+
+_FIXED = ("data", "split", "metric", "method", "seed")
+_VERSIONS = ("segtune", "torch", "ray", "optuna", "albumentations", "numpy", "pandas", "wandb")
+
+
+class RunDirectory:
+    """Names and writes the files of ``runs/<name>/``.
+
+    Args:
+        path: The folder; made when it is first written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.study = path / "study.yaml"
+        self.environment = path / "environment.json"
+        self.splits = path / "splits.json"
+        self.journal = path / "journal.log"
+        self.leaderboard = path / "leaderboard.csv"
+        self.best = path / "best.yaml"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; a lock dies with its owner, so none is ever stale.
+
+        Raises:
+            RunError: Another process holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path / "run.lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
+            os.close(handle)
+            raise RunError(
+                str(self.path),
+                [Problem("run.lock", f"a search at work here ({owner})", "a folder of its own",
+                         "wait for it, or give another --out")],
+            ) from None  # fmt: skip
+        try:
+            os.ftruncate(handle, 0)
+            os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
+            yield
+        finally:
+            os.close(handle)
+
+    def settle_study(self, study: StudyFile) -> list[str]:
+        """Write ``study.yaml``, or hold the study against the one that stands there.
+
+        What makes old and new trials comparable must be the same; the rest may be
+        edited, and what changed is told.
+
+        Args:
+            study: As loaded now.
+
+        Returns:
+            One sentence for each part that changed since the last time.
+
+        Raises:
+            RunError: Data, split, metric, method or seed differ from the trials' here.
+        """
+        resolved = study.resolved()
+        if not self.study.exists():
+            write_text(self.study, yaml.safe_dump(resolved, sort_keys=False))
+            return []
+        before = load_study(self.study, demo=False).resolved()
+        changed = [key for key in resolved | before if resolved.get(key) != before.get(key)]
+        problems = [
+            Problem(f"{key}", _brief(resolved.get(key)), _brief(before.get(key)))
+            for key in changed
+            if key in _FIXED
+        ]
+        if problems:
+            hint = "trials are only comparable under the same settings; give another name or --out"
+            last = problems[-1]
+            problems[-1] = Problem(last.place, last.found, last.wanted, hint)
+            raise RunError(f"{self.path} holds another study", problems)
+        write_text(self.study, yaml.safe_dump(resolved, sort_keys=False))
+        return [
+            f"{key} changed since the last run: {_brief(before.get(key))} -> {_brief(resolved.get(key))}"
+            for key in changed
+        ]
+
+    def settle_splits(self, store: Store, study: StudyFile) -> Splits:
+        """The split that was written down, or a new one, written down now.
+
+        Args:
+            store: The prepared data.
+            study: Says how to split.
+
+        Raises:
+            RunError: The data no longer has the patients that were split.
+            DataError: Too few patients.
+        """
+        if not self.splits.exists():
+            splits = make_splits(store.index, study.split)
+            splits.save(self.splits)
+            return splits
+        splits = Splits.load(self.splits)
+        known = _groups(splits)
+        found = _groups(make_splits(store.index, study.split))
+        if known != found:
+            raise RunError(
+                str(self.splits),
+                [Problem("groups", f"{len(found)} in the data", f"the {len(known)} split before",
+                         "the data changed; give another --out to start anew")],
+            )  # fmt: skip
+        return splits
+
+    def write_environment(self, store: Store) -> None:
+        """Versions, machine and the data's fingerprint, each time a search starts.
+
+        Args:
+            store: The prepared data.
+        """
+        history: list[dict[str, Any]] = []
+        if self.environment.exists():
+            history = json.loads(self.environment.read_text())["starts"]
+        history.append(
+            {
+                "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+                "python": platform.python_version(),
+                "system": platform.platform(),
+                "machine": platform.machine(),
+                "cores": len(os.sched_getaffinity(0)),
+                "commit": _commit(),
+                "data": {"key": store.key, "phantom": store.phantom},
+            }
+        )
+        write_text(self.environment, json.dumps({"starts": history}, indent=2) + "\n")
+
+
+def _groups(splits: Splits) -> set[str]:
+    return {*splits.train, *splits.val, *splits.test}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: The file; its folder is made if needed.
+        text: What it shall hold.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _commit() -> str | None:
+    """The commit of the source that runs, where it is a git checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

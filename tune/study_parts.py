@@ -1,0 +1,153 @@
+"""Study parts: the sections of a study file that are plain records."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+__all__ = [
+    "SCORES",
+    "Budget",
+    "Constraints",
+    "EarlyTerminate",
+    "Head",
+    "Method",
+    "Metric",
+    "Resources",
+    "Tracking",
+    "metric_name",
+]
+
+Method = Literal["grid", "random", "bayes", "gp", "cmaes"]
+SCORES = ("dice", "iou", "precision", "recall")
+LOSSES = ("val_loss", "train_loss")
+_SAME = {"loss": "val_loss", "train": "train_loss", "jaccard": "iou", "dsc": "dice"}
+
+
+def metric_name(text: str) -> str | None:
+    """Our name for a metric, as people write it for W&B; None when we know none.
+
+    ``val_dice``, ``val/dice`` and ``validation_dice`` are all ``dice``. A class may
+    follow: ``dice_WT``.
+    """
+    text = text.strip()
+    if re.fullmatch(r"train(ing)?[_/]loss", text, re.IGNORECASE):
+        return "train_loss"
+    bare = re.sub(r"^(val|valid|validation|eval)[_/]", "", text, flags=re.IGNORECASE)
+    bare = _SAME.get(bare.lower(), bare)
+    if bare.lower() in SCORES + LOSSES:
+        return bare.lower()
+    score, _, part = bare.replace("/", "_", 1).partition("_")
+    return f"{score.lower()}_{part}" if score.lower() in SCORES and part else None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Head(_Part):
+    """The plain values at the top level of a study file."""
+
+    name: str | None = Field(None, description="names the run directory; else the file's name")
+    description: str = Field("", description="for people")
+    method: Method = Field(description="bayes is TPE; gp and cmaes are for few, continuous knobs")
+    run_cap: int | None = Field(None, ge=1, description="trials in all")
+    project: str | None = Field(None, description="W&B project")
+    entity: str | None = Field(None, description="W&B user or team")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="all chance of the search comes from it")
+
+
+class Metric(_Part):
+    """What is optimised; always a figure of the validation part."""
+
+    name: str = Field("dice", description="dice, iou, precision, recall, val_loss or train_loss")
+    goal: Literal["maximize", "minimize"] = Field("maximize", description="which way is better")
+    target: float | None = Field(None, description="the search may end once this is reached")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        name = metric_name(value)
+        if name is None:
+            known = ", ".join(SCORES + LOSSES)
+            raise ValueError(f"one of {known}, or a score of one class such as dice_WT")
+        return name
+
+
+class EarlyTerminate(_Part):
+    """When a trial that cannot win is stopped."""
+
+    type: Literal["none", "asha", "hyperband", "median", "patience"] = Field(
+        "none", description="the rule; patience stops a trial that no longer gains"
+    )
+    min_iter: int = Field(
+        0, ge=1, description="first rung or patience in epochs; a ninth of the length if not given"
+    )
+    max_iter: int | None = Field(None, ge=1, description="no rung from here on")
+    s: int | None = Field(None, ge=1, le=20, description="with max_iter: number of rungs below it")
+    eta: int = Field(3, ge=2, le=100, description="one in eta goes on past a rung")
+    strict: bool = Field(False, description="stop right at the rung")
+
+    def settle(self, horizon: int) -> EarlyTerminate:
+        """Fill in the first rung for trainings of ``horizon`` epochs."""
+        if self.min_iter:
+            return self
+        first = math.ceil(horizon / 9)
+        if self.max_iter and self.s:
+            first = self.max_iter // self.eta**self.s
+        return self.model_copy(update={"min_iter": max(1, first)})
+
+    def rungs(self, horizon: int) -> list[int]:
+        """Epochs after which a trial may be stopped, rising, all below ``horizon``."""
+        if self.type not in ("asha", "hyperband"):
+            return []
+        end = min(horizon, self.max_iter or horizon)
+        found, rung = [], max(1, self.min_iter)
+        while rung < end:
+            found.append(rung)
+            rung *= self.eta
+        return found
+
+
+class Constraints(_Part):
+    """Proposals beyond these are never started."""
+
+    memory_gb: float | None = Field(None, gt=0, le=100_000, description="device memory of a trial")
+    parameters: int | None = Field(None, ge=1, description="weights of the network")
+
+
+class Budget(_Part):
+    """What the search may spend in all."""
+
+    hours: float | None = Field(None, gt=0, le=100_000, description="wall-clock hours")
+    epochs: int | None = Field(None, ge=1, description="epochs of all trials together")
+
+
+class Resources(_Part):
+    """What each trial gets, and how many run at once."""
+
+    gpus_per_trial: Annotated[float, Field(ge=0, le=64)] | Literal["auto"] = Field(
+        "auto", description="share of a GPU, or several; auto: one where there is one"
+    )
+    cpus_per_trial: float = Field(1, gt=0, le=4096, description="processor cores")
+    concurrent: int | None = Field(None, ge=1, le=10_000, description="trials at once; as fit")
+    retries: int = Field(2, ge=0, le=100, description="times a trial is tried again after a crash")
+
+
+class Tracking(_Part):
+    """Who else is shown the search."""
+
+    wandb: Literal["auto", "online", "offline", "off"] = Field(
+        "off", description="auto: online with a key, else offline"
+    )
+    tensorboard: bool = Field(False, description="write TensorBoard files")
+
+    @field_validator("wandb", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        named = {True: "auto", "on": "auto", "yes": "auto"}
+        named |= {False: "off", "no": "off", "none": "off", "disabled": "off"}
+        return named.get(value, value) if isinstance(value, bool | str) else value

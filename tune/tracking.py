@@ -1,0 +1,216 @@
+"""Views of the ledger in Weights & Biases and TensorBoard: they look on and can delay nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tune.ledger import Ledger, Order
+
+__all__ = ["TensorBoardTracker", "WandbTracker", "build_trackers", "choose_wandb_mode"]
+
+MOST_SECONDS_AT_EXIT = 30.0
+
+log = logging.getLogger("segtune")
+
+
+class _Background:
+    """Runs jobs one after another in a thread of its own; a fault ends it, not the search."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Do this some time; returns at once."""
+        self._jobs.put(job)
+
+    def close(self, seconds: float) -> bool:
+        """Wait for the jobs to be done, no longer than this; was all done?"""
+        self._jobs.put(None)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job()
+            except Exception as error:
+                first_line = (str(error).splitlines() or [""])[0]
+                log.warning(
+                    "%s stopped (%s: %s); the search goes on without it",
+                    self._name,
+                    type(error).__name__,
+                    first_line,
+                )
+                return
+
+
+class WandbTracker:
+    """One W&B run per trial, grouped by study, made in the driver and never in a trial.
+
+    A run's id follows from the study and the trial's number, so a continued search
+    continues the same runs.
+
+    Args:
+        ledger: The memory of the search.
+        folder: Where W&B keeps its files: the run directory.
+        mode: ``online`` or ``offline``.
+        shared: Configuration that all trials share, such as the data.
+    """
+
+    def __init__(self, ledger: Ledger, folder: Path, mode: str, shared: Mapping[str, Any]) -> None:
+        self._ledger, self._folder, self._mode = ledger, folder, mode
+        self._shared = dict(shared)
+        self._runs: dict[int, Any] = {}
+        self._background = _Background("Weights & Biases")
+
+    def started(self, order: Order) -> None:
+        """Open the trial's run."""
+        self._background.submit(lambda: self._open(order))
+
+    def reported(self, number: int, row: dict[str, float]) -> None:
+        """Log an epoch's figures."""
+        figures = {key: value for key, value in row.items() if key != "epoch"}
+        epoch = int(row["epoch"])
+        self._background.submit(lambda: self._runs[number].log(figures, step=epoch))
+
+    def finished(self, number: int) -> None:
+        """Write the summary and close the trial's run."""
+        entry = self._ledger.entry(number)
+        scores = [row["score"] for row in entry.rows]
+        summary: dict[str, Any] = {"state": entry.state, "epochs": len(scores)}
+        if entry.reason:
+            summary["reason"] = entry.reason
+        if scores:
+            choose = max if self._ledger.file.metric.goal == "maximize" else min
+            summary |= {"best_score": choose(scores), "last_score": scores[-1]}
+        self._background.submit(lambda: self._close(number, summary))
+
+    def close(self) -> None:
+        """Finish what is open, within ``MOST_SECONDS_AT_EXIT`` in all."""
+        self._background.submit(self._close_all)
+        if not self._background.close(MOST_SECONDS_AT_EXIT):
+            log.warning(
+                "Weights & Biases did not finish in %.0f s; `wandb sync` can send %s later",
+                MOST_SECONDS_AT_EXIT,
+                self._folder / "wandb",
+            )
+
+    def _open(self, order: Order) -> None:
+        if order.number in self._runs:
+            return
+        import wandb
+
+        file = self._ledger.file
+        self._runs[order.number] = wandb.init(
+            project=file.project or "segtune",
+            entity=file.entity,
+            group=file.name,
+            name=f"{file.name}-{order.number}",
+            id=f"{self._ledger.uid}-{order.number}",
+            resume="allow" if self._mode == "online" else None,
+            dir=self._folder,
+            mode=self._mode,  # type: ignore[arg-type]
+            config={**self._shared, **order.recipe.model_dump(), "seed": order.seed},
+            reinit="create_new",
+            settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
+        )
+
+    def _close_all(self) -> None:
+        for number in list(self._runs):
+            self._close(number, {})
+
+    def _close(self, number: int, summary: dict[str, Any]) -> None:
+        run = self._runs.pop(number, None)
+        if run is not None:
+            run.summary.update(summary)
+            run.finish()
+
+
+class TensorBoardTracker:
+    """One TensorBoard event file per trial, under ``tensorboard/<number>`` of the run directory.
+
+    Args:
+        folder: The run directory.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writers: dict[int, Any] = {}
+
+    def started(self, order: Order) -> None:
+        """Open the trial's event file."""
+        from tensorboardX import SummaryWriter
+
+        folder = self._folder / "tensorboard" / str(order.number)
+        self._writers[order.number] = SummaryWriter(str(folder))
+
+    def reported(self, number: int, row: dict[str, float]) -> None:
+        """Write an epoch's figures."""
+        for key, value in row.items():
+            if key != "epoch":
+                self._writers[number].add_scalar(key, value, int(row["epoch"]))
+
+    def finished(self, number: int) -> None:
+        """Close the trial's event file."""
+        self._writers.pop(number).close()
+
+    def close(self) -> None:
+        """Close what is open."""
+        for number in list(self._writers):
+            self.finished(number)
+
+
+def build_trackers(ledger: Ledger, folder: Path) -> list[WandbTracker | TensorBoardTracker]:
+    """The views that the study file asks for.
+
+    Args:
+        ledger: The memory of the search.
+        folder: The run directory.
+    """
+    trackers: list[WandbTracker | TensorBoardTracker] = []
+    mode = choose_wandb_mode(ledger.file.tracking.wandb)
+    if mode is not None:
+        data = ledger.file.data.model_dump(mode="json")
+        shared = {"study": ledger.file.name, "demo": ledger.file.demo, "data": data}
+        trackers.append(WandbTracker(ledger, folder, mode, shared))
+    if ledger.file.tracking.tensorboard:
+        trackers.append(TensorBoardTracker(folder))
+    return trackers
+
+
+def choose_wandb_mode(wish: str) -> str | None:
+    """``online``, ``offline`` or None, from the study file's ``tracking.wandb``.
+
+    ``auto`` goes online only when a key is there: in ``WANDB_API_KEY`` or in the
+    netrc file that ``wandb login`` writes. ``WANDB_MODE`` has the last word.
+
+    Args:
+        wish: ``auto``, ``online``, ``offline`` or ``off``.
+    """
+    forced = os.environ.get("WANDB_MODE")
+    if wish == "off" or forced == "disabled":
+        return None
+    if forced in ("online", "offline"):
+        return forced
+    if wish != "auto":
+        return wish
+    return "online" if os.environ.get("WANDB_API_KEY") or _netrc_knows_wandb() else "offline"
+
+
+def _netrc_knows_wandb() -> bool:
+    import netrc
+
+    try:
+        path = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+        return netrc.netrc(str(path)).authenticators("api.wandb.ai") is not None
+    except (OSError, RuntimeError, netrc.NetrcParseError):
+        return False
