@@ -103,7 +103,7 @@ def status(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of study files, for editors."""
-    from tune.schema import schema as build_schema
+    from tune.study_schema import schema as build_schema
 
     sys.stdout.write(json.dumps(build_schema(), indent=2) + "\n")
 

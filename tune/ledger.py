@@ -135,7 +135,8 @@ class Ledger:
         if epoch not in known.intermediate_values:
             trial.set_user_attr(f"row/{epoch}", dict(row))
             trial.report(float(row["score"]), step=epoch)
-        if epoch >= int(known.user_attrs["recipe"]["epochs"]):
+        last_rung = self.file.early_terminate.max_iter
+        if epoch >= min(int(known.user_attrs["recipe"]["epochs"]), last_rung or epoch + 1):
             return False
         stop = trial.should_prune()
         if stop:
@@ -208,12 +209,16 @@ class Ledger:
         return score > other if self._maximize else score < other
 
     def _planned(self) -> list[tuple[str, dict[str, Any]]]:
-        space, points = self.file.space, list(self.file.points)
+        """What is tried first, each recipe once: the grid or the default, then the points."""
         if self.file.method == "grid":
-            rows = [("grid", point) for point in space.expand()]
-            return rows + [("point", self.file.full_point(point)) for point in points]
-        rows = [("default", self.file.default_point())]
-        return rows + [("point", self.file.full_point(point)) for point in points]
+            rows = [("grid", point) for point in self.file.space.expand()]
+        else:
+            rows = [("default", self.file.default_point())]
+        for partial in self.file.points:
+            point = self.file.full_point(partial)
+            if all(point != other for _, other in rows):
+                rows.append(("point", point))
+        return rows
 
     def _enqueue_planned(self) -> None:
         known = sum("planned" in trial.user_attrs for trial in self._frozen())
@@ -229,12 +234,21 @@ class Ledger:
             return False
         if self.file.run_cap is not None and self.num_started >= self.file.run_cap:
             return False
+        if self._target_reached(trials):
+            return False
         budget = self.file.budget
         spent_s = self._spent_before_s + time.monotonic() - self._clock
         if budget.hours is not None and spent_s >= budget.hours * 3600:
             return False
         epochs = sum(len(trial.intermediate_values) for trial in trials)
         return budget.epochs is None or epochs < budget.epochs
+
+    def _target_reached(self, trials: Sequence[FrozenTrial]) -> bool:
+        wanted = self.file.metric.target
+        if wanted is None:
+            return False
+        scores = [score for trial in trials for score in trial.intermediate_values.values()]
+        return any(score == wanted or self.is_better(score, wanted) for score in scores)
 
     def _order(self, trial: Trial) -> Order | None:
         values = self.file.space.suggest(trial)

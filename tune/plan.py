@@ -9,9 +9,13 @@ from rich.table import Table
 
 from seglib.cost import count_parameters, estimate_memory_gb
 from seglib.data.spec import DataSpec
+from seglib.errors import Problem, StudyFileError
 from seglib.recipe import Recipe
+from tune.field_checks import read_model
 from tune.run import DEMO, Request
 from tune.study_file import StudyFile
+from tune.study_layers import lay_overrides
+from tune.yaml_lines import Node
 
 __all__ = ["describe_data", "describe_plan"]
 
@@ -38,6 +42,7 @@ def describe_plan(request: Request, console: Console) -> None:
         ("budget", _budget(study)),
         ("run directory", str((request.out / study.name).resolve())),
     ]  # fmt: skip
+    lines += [("note", note) for note in study.notes]
     if study.ignored:
         lines.append(("of no use here", ", ".join(study.ignored)))
     for name, text in lines:
@@ -58,10 +63,8 @@ def describe_data(folder: Path, settings: tuple[str, ...], console: Console) -> 
         DataError: The folder is not understood.
     """
     from seglib.data.layouts import find_dataset
-    from tune.study_file import load_data_spec
 
-    spec: DataSpec = load_data_spec(settings)
-    found = find_dataset(spec, folder.resolve())
+    found = find_dataset(_read_data_spec(settings), folder.resolve())
     groups = {item.group for item in found.items}
     cases = {item.case for item in found.items}
     for name, text in (
@@ -76,6 +79,15 @@ def describe_data(folder: Path, settings: tuple[str, ...], console: Console) -> 
         console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
     for note in found.notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _read_data_spec(settings: tuple[str, ...]) -> DataSpec:
+    problems: list[Problem] = []
+    laid = lay_overrides(Node({}), settings, problems)
+    spec = read_model(DataSpec, laid.get("data"), problems)
+    if problems or spec is None:
+        raise StudyFileError("--set", problems)
+    return spec
 
 
 def _search(study: StudyFile) -> str:

@@ -15,12 +15,20 @@ from typing_extensions import override
 from tune.curves import CURVES, clip
 from tune.domains import Domain, Trial, Value, as_number
 
-__all__ = ["FloatRange", "IntRange", "Quantile", "multiple"]
+__all__ = ["FloatRange", "IntRange", "Quantile", "inner_counts", "multiple"]
 
 
 def multiple(count: int, step: float) -> float:
     """``count * step`` as it would be written down: 3 * 0.1 is 0.3."""
     return float(f"{count * step:.12g}")
+
+
+def inner_counts(low: float, high: float, step: float) -> tuple[int, int]:
+    """The first and the last multiple of ``step`` in ``[low, high]``, counted in steps."""
+    first, last = round(low / step), round(high / step)
+    first += multiple(first, step) < low
+    last -= multiple(last, step) > high
+    return first, last
 
 
 @dataclass(frozen=True)
@@ -170,12 +178,8 @@ class Quantile(Domain):
         return CURVES[self.kind].share(value, self.a, self.b)
 
     def _counts(self) -> tuple[int, int]:
-        """The first and the last multiple of the step inside, as counts of steps."""
         assert self.step is not None
-        first, last = round(self.low / self.step), round(self.high / self.step)
-        first += multiple(first, self.step) < self.low
-        last -= multiple(last, self.step) > self.high
-        return first, last
+        return inner_counts(self.low, self.high, self.step)
 
     @override
     def suggest(self, trial: Trial, name: str) -> Value:

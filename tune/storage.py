@@ -8,7 +8,7 @@ from pathlib import Path
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 __all__ = ["cut_torn_line", "open_storage"]
 
@@ -43,10 +43,11 @@ def cut_torn_line(path: Path) -> int:
     return len(text) - whole
 
 
-class _ProcessLock(BaseJournalFileLock):
+class _ProcessLock(JournalFileOpenLock):
     """A lock that the system frees when its owner dies; Optuna's own would wait 30 s."""
 
     def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
         self._path = journal.with_name(journal.name + ".flock")
         self._handle: int | None = None
 

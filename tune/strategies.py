@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import optuna
 
@@ -13,10 +15,14 @@ __all__ = ["build_pruner", "build_sampler"]
 
 
 def build_sampler(study: StudyFile, number: int) -> optuna.samplers.BaseSampler:
-    """A sampler for one proposal: seeded by the trial's number, it needs no saved state."""
+    """A sampler for one proposal: seeded by the trial's number, it needs no saved state.
+
+    Args:
+        study: Names the method.
+        number: The trial to be proposed.
+    """
     seed = derive_seed(study.seed, "sampler", number)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _experimental_allowed():
         if study.method == "bayes":
             return optuna.samplers.TPESampler(
                 n_startup_trials=min(10, max(4, (study.run_cap or 40) // 4)),
@@ -33,15 +39,31 @@ def build_sampler(study: StudyFile, number: int) -> optuna.samplers.BaseSampler:
 
 
 def build_pruner(study: StudyFile) -> optuna.pruners.BasePruner:
+    """The rule that stops trials early; it keeps no memory of its own.
+
+    Args:
+        study: Names the rule.
+    """
     rule = study.early_terminate
-    if rule.type == "asha":
-        return optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=rule.min_iter, reduction_factor=rule.eta
-        )
-    if rule.type == "hyperband":
-        return optuna.pruners.HyperbandPruner(
-            min_resource=rule.min_iter, max_resource=study.horizon, reduction_factor=rule.eta
-        )
-    if rule.type == "median":
-        return optuna.pruners.MedianPruner(n_warmup_steps=rule.min_iter)
+    with _experimental_allowed():
+        if rule.type == "asha":
+            return optuna.pruners.SuccessiveHalvingPruner(
+                min_resource=rule.min_iter, reduction_factor=rule.eta
+            )
+        if rule.type == "hyperband":
+            return optuna.pruners.HyperbandPruner(
+                min_resource=rule.min_iter, max_resource=study.horizon, reduction_factor=rule.eta
+            )
+        if rule.type == "median":
+            return optuna.pruners.MedianPruner(n_warmup_steps=rule.min_iter)
+        if rule.type == "patience":
+            return optuna.pruners.PatientPruner(None, patience=rule.min_iter)
     return optuna.pruners.NopPruner()
+
+
+@contextmanager
+def _experimental_allowed() -> Iterator[None]:
+    """Optuna warns of each feature whose interface may still change; the version is pinned."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

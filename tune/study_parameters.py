@@ -10,7 +10,7 @@ from seglib.recipe import Recipe
 from tune.distributions import DEFAULTS, DISTRIBUTIONS, KEYS, Distribution
 from tune.domains import Choice, Constant, Domain, Value, Weighted, same
 from tune.field_checks import check_value, did_you_mean, field_bounds, field_kind, list_words
-from tune.ranges import FloatRange, IntRange, Quantile, multiple
+from tune.ranges import FloatRange, IntRange, Quantile, inner_counts, multiple
 from tune.yaml_lines import Node
 
 __all__ = ["read_domain"]
@@ -211,8 +211,7 @@ class _Reading:
             return Constant(check_value(self.name, low)[0])
         if step is None or (step == 1 and whole):
             return IntRange(int(low), int(high), log) if whole else FloatRange(low, high, log)
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        first = max(first, 1) if log else first
+        first, last = inner_counts(low, high, step)
         if first > last:
             node = self.spec.get("q") or self.spec
             self.fault(node, f"a step with a multiple between {low:g} and {high:g}")

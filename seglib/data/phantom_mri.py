@@ -167,7 +167,7 @@ def _lesions(
 
 def _tumour(rng: np.random.Generator, anatomy: _Anatomy) -> np.ndarray:
     mask = np.zeros(anatomy.depth_mm.shape, np.uint8)
-    size = rng.uniform(0.6, 1.25)
+    size = rng.uniform(0.8, 1.4)
     enhances = rng.random() < 0.8
     for _ in range(1 if rng.random() < 0.75 else int(rng.integers(2, 4))):
         _grow(rng, anatomy, mask, size_mm=18 * size, enhances=enhances)
@@ -209,8 +209,8 @@ def _grow(
 
 
 def _images(rng: np.random.Generator, anatomy: _Anatomy, mask: np.ndarray) -> dict[str, np.ndarray]:
-    contrast = rng.uniform(0.45, 1.0)
-    noise = rng.uniform(0.02, 0.06)
+    contrast = rng.uniform(0.6, 1.0)
+    noise = rng.uniform(0.02, 0.05)
     site = _SITE_SCALE[int(rng.integers(len(_SITE_SCALE)))]
     grain = 1 / np.array(anatomy.spacing_mm)
     # Edges of the tumour are soft in the image, sharp in the truth.
