@@ -95,6 +95,10 @@ class LedgerSearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the memory."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray writes its state to disk, ours is in the ledger."""
+        return {}
+
 
 class LedgerScheduler(FIFOScheduler):
     """Ray asks whether a trial goes on: the ledger's pruner answers.
@@ -111,6 +115,10 @@ class LedgerScheduler(FIFOScheduler):
         """CONTINUE or STOP."""
         stop = self._searcher.record(trial.trial_id, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray writes its state to disk, ours is in the ledger."""
+        return {}
 
 
 class StopWhen(Stopper):

@@ -64,7 +64,7 @@ def run(
     if check:
         _print_plan(request)
         return
-    raise typer.Exit(run_search(request, Console()))
+    raise typer.Exit(run_search(request, _console()))
 
 
 @app.command()
@@ -87,7 +87,7 @@ def data(
     """Say what a data folder holds: layout, patients, channels, classes."""
     from tune.plan import describe_data
 
-    describe_data(folder, tuple(set_ or ()), Console())
+    describe_data(folder, tuple(set_ or ()), _console())
 
 
 @app.command()
@@ -97,7 +97,7 @@ def status(
     """Show the leaderboard of a search, finished or not; it may be running meanwhile."""
     from tune.report import show_status
 
-    show_status(run, Console())
+    show_status(run, _console())
 
 
 @app.command()
@@ -135,10 +135,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(result or 0)
 
 
+def _console() -> Console:
+    """A terminal as wide as it is; a pipe wide enough for every line."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
 def _print_plan(request: Request) -> None:
     from tune.plan import describe_plan
 
-    describe_plan(request, Console())
+    describe_plan(request, _console())
 
 
 def _complain(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import secrets
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
@@ -149,7 +151,7 @@ def _running_ray(job: Job) -> Iterator[None]:
     """A Ray of our own, or a connection to a cluster; shut down on leaving."""
     os.environ.update(
         RAY_USAGE_STATS_ENABLED="0",
-        RAY_DEDUP_LOGS="0",
+        RAY_AIR_NEW_OUTPUT="0",
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
         TUNE_DISABLE_SIGINT_HANDLER="1",
         TUNE_GLOBAL_CHECKPOINT_S="1000000000",
@@ -159,7 +161,8 @@ def _running_ray(job: Job) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="segtune-"))
     try:
         if job.address == "local":
-            _require_token(folder)
+            os.environ.pop("RAY_AUTH_TOKEN", None)
+            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token_file()))
         import ray
 
         options: dict[str, Any] = {"address": job.address}
@@ -181,14 +184,15 @@ def _running_ray(job: Job) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _require_token(folder: Path) -> None:
-    """Let only processes that can read a file of ours talk to the Ray we start."""
-    path = folder / "token"
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+@cache
+def _token_file() -> Path:
+    """Only who can read this file can talk to the Ray we start. Ray reads it once per process."""
+    folder = Path(tempfile.mkdtemp(prefix="segtune-token-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    handle = os.open(folder / "token", os.O_CREAT | os.O_WRONLY, 0o600)
     with os.fdopen(handle, "w") as file:
         file.write(secrets.token_hex(32))
-    os.environ.pop("RAY_AUTH_TOKEN", None)
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(path))
+    return folder / "token"
 
 
 def _run_tuner(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-import yaml
+from rich import box
 from rich.table import Table
 
 from seglib.recipe import Recipe
@@ -14,6 +14,7 @@ from seglib.data.spec import PHANTOM_LAYOUTS
 from tune.ledger import Entry, Ledger, Order
 from tune.run_directory import RunDirectory, write_text
 from tune.study_file import StudyFile
+from tune.yaml_lines import write_yaml
 
 __all__ = [
     "ReportWriter",
@@ -57,7 +58,7 @@ class ReportWriter:
         if best is not None:
             study = _best_study(self._ledger, self._ledger.recipe(best.number))
             phantom = self._ledger.file.data.layout in PHANTOM_LAYOUTS
-            text = yaml.safe_dump(study, sort_keys=False)
+            text = write_yaml(study)
             write_text(self._folder.best, (DEMO_COMMENT if phantom else "") + text)
 
 
@@ -100,39 +101,35 @@ def best_entry(ledger: Ledger) -> Entry | None:
 
 
 def render_leaderboard(table: pd.DataFrame, study: StudyFile, *, rows: int = 10) -> Table:
-    """The leaderboard for a terminal: the first rows and the knobs that differ.
+    """The leaderboard for a terminal: the first rows, and the settings that differ.
 
     Args:
         table: From :func:`build_leaderboard`.
         study: Names the searched parameters.
         rows: How many trials to show.
     """
-    title = f"{study.name}: {study.metric.name} on validation cases"
-    view = Table(title=title, title_justify="left", header_style="bold")
-    knobs = [
-        name
-        for name in study.space.names
-        if name in table.columns and table[name].nunique(dropna=False) > 1
-    ]
-    classes = [name for name in table.columns if name.startswith("dice_") and name != "dice_weight"]
+    demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
+    title = f"{study.name}: best {study.metric.name} per trial, validation cases{demo}"
+    view = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
+    classes = [name for name in table.columns if name in _class_columns(table)]
     classes = classes if len(classes) > 1 else []
-    view.add_column("trial", justify="right")
-    view.add_column("state")
-    view.add_column(study.metric.name, justify="right", style="bold")
-    for name in [*classes, "epochs", "s"]:
-        view.add_column(name, justify="right")
-    for name in knobs:
-        view.add_column(name, justify="right", style="cyan", overflow="fold")
+    for name in ("trial", "state"):
+        view.add_column(name, no_wrap=True)
+    view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True)
+    for name in [*(name.removeprefix("dice_") for name in classes), "epoch", "time"]:
+        view.add_column(name, justify="right", no_wrap=True)
+    view.add_column("settings that differ", style="cyan")
+    knobs = _differing(table, study)
     for row in table.head(rows).to_dict("records"):
-        number = f"{row['trial']}" + (" default" if row["origin"] == "default" else "")
+        settings = ", ".join(f"{name} {_show(row[name])}" for name in knobs if _known(row[name]))
         view.add_row(
-            number,
+            f"{row['trial']}" + (" default" if row["origin"] == "default" else ""),
             str(row["state"]),
             _show(row["score"]),
             *(_show(row[name]) for name in classes),
-            f"{row['best_epoch']:.0f}/{row['epochs']}" if row["epochs"] else "0",
-            f"{row['seconds']:.0f}",
-            *(_show(row[name]) for name in knobs),
+            f"{row['best_epoch']:.0f} of {row['epochs']}" if row["epochs"] else "–",
+            _clock(row["seconds"]),
+            settings,
         )
     return view
 
@@ -182,12 +179,34 @@ def _best_row(entry: Entry, ledger: Ledger) -> dict[str, float] | None:
     return best
 
 
+def _class_columns(table: pd.DataFrame) -> set[str]:
+    names = {name for name in table.columns if name.startswith("dice_")}
+    return names - set(Recipe.model_fields)
+
+
+def _differing(table: pd.DataFrame, study: StudyFile) -> list[str]:
+    return [
+        name
+        for name in study.space.names
+        if name in table.columns and table[name].nunique(dropna=False) > 1
+    ]
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value == value
+
+
 def _show(value: Any) -> str:
-    if value is None or value != value:
+    if not _known(value):
         return "–"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 0.01 <= abs(value) < 100 else f"{value:.2g}"
-    return str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.4f}" if 0.1 <= abs(value) < 100 else f"{value:.2g}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02}"
 
 
 def list_failures(entries: Sequence[Entry]) -> list[str]:

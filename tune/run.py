@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -243,7 +244,7 @@ def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Conso
 
 @contextmanager
 def _progress(console: Console) -> Iterator[object]:
-    """A progress bar on a terminal; elsewhere a line at the start and at each tenth."""
+    """A progress bar on a terminal; plain lines elsewhere."""
     if not console.is_terminal:
         yield _PlainProgress(console)
         return
@@ -260,14 +261,15 @@ def _progress(console: Console) -> Iterator[object]:
 
 
 class _PlainProgress:
+    """A line every ten seconds and one at the end of each kind of work."""
+
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said: dict[str, int] = {}
+        self._said = time.monotonic()
 
     def __call__(self, done: int, total: int, text: str) -> None:
-        tenth = 10 * done // max(total, 1)
-        if tenth > self._said.get(text, -1):
-            self._said[text] = tenth
+        if done == total or time.monotonic() - self._said > 10:
+            self._said = time.monotonic()
             self._console.print(f"{text}: {done} of {total}", markup=False, highlight=False)
 
 

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 
 from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
 from seglib.errors import Problem, RunError
 from tune.study_file import StudyFile, load_study
+from tune.yaml_lines import write_yaml
 
 __all__ = ["RunDirectory", "write_text"]
 
@@ -86,7 +86,7 @@ class RunDirectory:
         """
         resolved = study.resolved()
         if not self.study.exists():
-            write_text(self.study, yaml.safe_dump(resolved, sort_keys=False))
+            write_text(self.study, write_yaml(resolved))
             return []
         before = load_study(self.study, demo=False).resolved()
         changed = [key for key in resolved | before if resolved.get(key) != before.get(key)]
@@ -100,7 +100,7 @@ class RunDirectory:
             last = problems[-1]
             problems[-1] = Problem(last.place, last.found, last.wanted, hint)
             raise RunError(f"{self.path} holds another study", problems)
-        write_text(self.study, yaml.safe_dump(resolved, sort_keys=False))
+        write_text(self.study, write_yaml(resolved))
         return [
             f"{key} changed since the last run: {_brief(before.get(key))} -> {_brief(resolved.get(key))}"
             for key in changed

@@ -141,7 +141,7 @@ class Tracking(_Part):
     """Who else is shown the search."""
 
     wandb: Literal["auto", "online", "offline", "off"] = Field(
-        "off", description="auto: online with a key, else offline"
+        "auto", description="auto: online with a key, else offline"
     )
     tensorboard: bool = Field(False, description="write TensorBoard files")
 
