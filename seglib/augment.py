@@ -74,7 +74,9 @@ class Augment:
         return both["image"], both["mask"]
 
 
-def build_augment(recipe: Recipe, swap: tuple[tuple[int, int], ...] = ()) -> Augment | None:
+def build_augment(
+    recipe: Recipe, swap: tuple[tuple[int, int], ...] = (), fill: int = 0
+) -> Augment | None:
     """Build the augmentation that a recipe asks for, or None if it asks for none.
 
     A left-right flip turns a left lung into a right one. Where the two are
@@ -83,6 +85,7 @@ def build_augment(recipe: Recipe, swap: tuple[tuple[int, int], ...] = ()) -> Aug
     Args:
         recipe: Read for its augmentation knobs only.
         swap: Pairs of labels that a left-right flip exchanges.
+        fill: Byte of what is moved in from beyond the border; ``Store.fill``.
 
     Returns:
         The augmentation, seeded with 0.
@@ -92,7 +95,7 @@ def build_augment(recipe: Recipe, swap: tuple[tuple[int, int], ...] = ()) -> Aug
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else the import asks a server for news
     import albumentations
 
-    steps = [*_geometry(albumentations, recipe, swap), *_greys(albumentations, recipe)]
+    steps = [*_geometry(albumentations, recipe, swap, fill), *_greys(albumentations, recipe)]
     return Augment(albumentations.Compose(steps))
 
 
@@ -114,15 +117,15 @@ def _augments(recipe: Recipe) -> bool:
     )
 
 
-def _geometry(lib: Any, recipe: Recipe, swap: tuple[tuple[int, int], ...]) -> list[Any]:
-    """Steps that move pixels; 0 (no body, background) fills what comes in from outside."""
+def _geometry(lib: Any, recipe: Recipe, swap: tuple[tuple[int, int], ...], fill: int) -> list[Any]:
+    """Steps that move pixels; background and no image come in from beyond the border."""
     import cv2
 
     border = {
         "interpolation": cv2.INTER_LINEAR,
         "mask_interpolation": cv2.INTER_NEAREST,
         "border_mode": cv2.BORDER_CONSTANT,
-        "fill": 0,
+        "fill": fill,
         "fill_mask": 0,
     }
     steps = []

@@ -20,7 +20,7 @@ def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> i
         num_channels: Image channels.
         num_logits: Output channels of the network.
     """
-    widths = [recipe.base_filters * 2**level for level in range(recipe.depth + 1)]
+    widths = _widths(recipe)
     total = sum(
         _block_parameters(before, width, recipe)
         for before, width in zip([num_channels, *widths], widths, strict=False)
@@ -30,6 +30,10 @@ def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> i
         total += _block_parameters(2 * width, width, recipe)
     num_heads = recipe.depth if recipe.deep_supervision else 1
     return total + sum((width + 1) * num_logits for width in widths[:num_heads])
+
+
+def _widths(recipe: Recipe) -> list[int]:
+    return [recipe.base_filters << level for level in range(recipe.depth + 1)]
 
 
 def _block_parameters(num_in: int, num_out: int, recipe: Recipe) -> int:
@@ -58,13 +62,13 @@ def estimate_memory_gb(
         num_logits: Output channels of the network.
         image_size: Side of the square image in pixels.
     """
-    side = math.ceil(image_size / 2**recipe.depth) * 2**recipe.depth
+    multiple = 1 << recipe.depth
+    side = math.ceil(image_size / multiple) * multiple
     maps_per_conv = 1 if recipe.norm == "none" else 2
     dropped = 2 if recipe.dropout else 1
     floats = 0.0
-    for level in range(recipe.depth + 1):
-        pixels = (side / 2**level) ** 2
-        width = recipe.base_filters * 2**level
+    for level, width in enumerate(_widths(recipe)):
+        pixels = (side / (1 << level)) ** 2
         blocks = 2 if level < recipe.depth else 1
         floats += pixels * width * 2 * maps_per_conv * blocks
         if level < recipe.depth:

@@ -60,7 +60,7 @@ def score_rows(
         tally.update(
             predict_planes(logits, store.target),
             mask_planes(batch.mask, store.target),
-            list(cases[batch.rows]),
+            list(cases[batch.rows.numpy()]),
         )
     return tally.scores(), total / max(len(rows), 1)
 
@@ -115,7 +115,7 @@ def evaluate(
             true.append(mask_planes(batch.mask, store.target).cpu())
         pred_planes, true_planes = torch.cat(predicted), torch.cat(true)
         tally.update(pred_planes, true_planes, [str(case)] * len(chosen))
-        spacing = part[["spacing_z_mm", "spacing_y_mm", "spacing_x_mm"]].iloc[0].to_numpy(float)
+        spacing = part[["spacing_z_mm", "spacing_y_mm", "spacing_x_mm"]].iloc[0].tolist()
         for number, name in enumerate(store.target.classes):
             found = surface_distances(
                 pred_planes[:, number].numpy(), true_planes[:, number].numpy(), spacing

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seglib.augment import build_augment
@@ -100,16 +102,16 @@ def fit(
         DivergedError: Loss or score is no longer finite.
         InfeasibleError: The network cannot work on this image size.
     """
-    run = _Run(recipe, store, seed=seed, device=device or choose_device())
+    train, val = split.rows(store.index, "train"), split.rows(store.index, "val")
+    run = _Run(recipe, store, train, seed=seed, device=device or choose_device())
     rows: list[Row] = []
     if resume is not None:
         run.load(resume)
         rows = [dict(row) for row in resume["rows"]]
-    train, val = split.rows(store.index, "train"), split.rows(store.index, "val")
     for number in range(len(rows) + 1, recipe.epochs + 1):
         started = time.perf_counter()
         reset_peak_memory(run.device)
-        train_loss, skipped = run.train_epoch(number, train)
+        train_loss, skipped = run.train_epoch(number)
         scores, val_loss = run.validate(val)
         figures = _figures(scores, train_loss, val_loss)
         score = figures[metric]
@@ -135,22 +137,34 @@ def fit(
 class _Run:
     """Network, loss, optimiser and scaler of one training run, and how to move them."""
 
-    def __init__(self, recipe: Recipe, store: Store, *, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: Store,
+        train: NDArray[np.int64],
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
         if store.image_size < 2 ** (recipe.depth + 1):
             raise InfeasibleError(
                 f"depth {recipe.depth} leaves less than 2 pixels of a {store.image_size} px image"
             )
-        self.recipe, self.store, self.seed, self.device = recipe, store, seed, device
+        self.recipe, self.store, self.train = recipe, store, train
+        self.seed, self.device = seed, device
         with _seeded(derive_seed(seed, "weights"), device):
             model = UNet(
-                recipe, num_channels=store.num_channels, num_logits=store.target.num_logits
+                recipe,
+                num_channels=store.num_channels,
+                num_logits=store.target.num_logits,
+                shares=None if recipe.lab_exact else _shares(store, train),
             )
         # Instance normalisation is faster in the plain order on a CPU, all else in channels-last.
         plain = device.type == "cpu" and recipe.norm in ("instance", "group")
         order = torch.contiguous_format if plain else torch.channels_last
         self.model = model.to(device=device, memory_format=order)  # type: ignore[call-overload]
         self.loss = build_loss(recipe, store.target).to(device)
-        self.augment = build_augment(recipe, swap=store.target.mirror_pairs())
+        self.augment = build_augment(recipe, store.target.mirror_pairs(), store.fill)
         self.optimizer = build_optimizer(recipe, self.model.parameters())
         self.dtype = choose_dtype(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
@@ -174,16 +188,16 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
 
-    def train_epoch(self, number: int, rows: Any) -> tuple[float, int]:
+    def train_epoch(self, number: int) -> tuple[float, int]:
         """One pass; the mean loss per slice and the number of steps skipped."""
         self.model.train()
         total, seen, skipped, in_a_row = 0.0, 0, 0, 0
-        num_steps = math.ceil(len(rows) / self.recipe.batch_size)
+        num_steps = math.ceil(len(self.train) / self.recipe.batch_size)
         if self.augment is not None:
             self.augment.reseed(derive_seed(self.seed, "augment", number))
         batches = iterate(
             self.store,
-            rows,
+            self.train,
             batch_size=self.recipe.batch_size,
             seed=derive_seed(self.seed, "order", number),
             shuffle=True,
@@ -204,7 +218,7 @@ class _Run:
                 total, seen = total + loss * len(batch.rows), seen + len(batch.rows)
         return total / max(seen, 1), skipped
 
-    def validate(self, rows: Any) -> tuple[Scores, float]:
+    def validate(self, rows: NDArray[np.int64]) -> tuple[Scores, float]:
         self.model.eval()
         return score_rows(
             self.model,
@@ -240,6 +254,14 @@ class _Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return value
+
+
+def _shares(store: Store, rows: NDArray[np.int64]) -> list[float]:
+    """Share of the training pixels in each output channel of the network."""
+    columns = [f"px_{name}" for name in store.target.classes]
+    counts = store.index[columns].iloc[rows].sum().to_numpy(np.float64)
+    shares: list[float] = (counts / (len(rows) * store.image_size**2)).tolist()
+    return [1 - sum(shares), *shares] if store.target.kind == "organs" else shares
 
 
 def _supervise(loss: nn.Module, logits: list[Tensor], mask: Tensor) -> Tensor:

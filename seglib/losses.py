@@ -2,14 +2,13 @@
 
 Two families cover every :data:`seglib.recipe.LossName`. The *pixel* losses are
 three ways to average one cross-entropy; the *overlap* losses are one soft index
-with two prices and a power. Every loss of a batch is the mean of the losses of
-its images, so halving a micro-batch changes nothing but the memory it takes.
+with two prices and a power. A pixel loss of a batch is the mean over its images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,16 +18,8 @@ from seglib.metrics import mask_planes
 from seglib.recipe import Recipe
 from seglib.target import Target
 
-__all__ = [
-    "LOSSES",
-    "OVERLAPS",
-    "CrossEntropyLoss",
-    "FocalLoss",
-    "TopKLoss",
-    "TverskyLoss",
-    "WeightedSum",
-    "build_loss",
-]
+__all__ = ["LOSSES", "OVERLAPS", "CrossEntropyLoss", "FocalLoss", "TopKLoss", "TverskyLoss"]
+__all__ += ["WeightedSum", "build_loss"]
 
 OVERLAPS: Final[dict[str, tuple[float, float]]] = {"dice": (0.5, 0.5), "jaccard": (1.0, 1.0)}
 """Prices of a false positive and a false negative that have a name of their own."""
@@ -141,7 +132,7 @@ class TopKLoss(nn.Module):
 
 
 class TverskyLoss(nn.Module):
-    r"""One minus the Tversky index, averaged over images and foreground classes.
+    r"""One minus the Tversky index, averaged over foreground classes.
 
     ``alpha`` prices false positives, ``beta`` false negatives; Dice is 0.5 and 0.5,
     Jaccard 1 and 1 (:data:`OVERLAPS`). The counts are soft: sums of probabilities.
@@ -158,6 +149,9 @@ class TverskyLoss(nn.Module):
     class of :math:`n` pixels that is missed costs :math:`\beta n / (\beta n + s)`, so
     ``s`` forgives only objects of about its own size.
 
+    ``over`` an ``image`` each image counts by itself, ``over`` a ``batch`` all its images
+    together: slices that lack a class then no longer rule what is learnt.
+
     With ``gamma`` above 1 the cost is raised to ``1 / gamma`` (Abraham & Khan write
     :math:`(1 - TI)^{1/\gamma}`, with 1 to 3 as sensible values), which steepens it for
     classes that are nearly right. Below 1 ``gamma`` counts as 1, plain Tversky. The
@@ -170,6 +164,7 @@ class TverskyLoss(nn.Module):
         beta: Price of a false negative, at least 0.
         gamma: Power of the focal variant, at least 0; 1 is none.
         smooth: The ``s`` above, in pixels, positive.
+        over: ``image`` or ``batch``.
 
     Shape:
         - logits: ``(B, L, H, W)``, real, ``L = target.num_logits``
@@ -177,15 +172,21 @@ class TverskyLoss(nn.Module):
         - returns: ``()`` in ``[0, 1]``
 
     Raises:
-        ValueError: A price or ``gamma`` is negative, both prices are 0, or ``smooth``
-            is not positive.
+        ValueError: A price or ``gamma`` is negative, both prices are 0, or ``smooth`` is not above 0.
 
     Source:
         Salehi et al. 2017, arXiv:1706.05721; Abraham & Khan 2018, arXiv:1810.07842.
     """
 
     def __init__(
-        self, target: Target, *, alpha: float, beta: float, gamma: float = 1.0, smooth: float = 1.0
+        self,
+        target: Target,
+        *,
+        alpha: float,
+        beta: float,
+        gamma: float = 1.0,
+        smooth: float = 1.0,
+        over: Literal["image", "batch"] = "image",
     ) -> None:
         super().__init__()
         if min(alpha, beta) < 0 or max(alpha, beta) == 0:
@@ -199,15 +200,16 @@ class TverskyLoss(nn.Module):
         self.beta = beta
         self.gamma = gamma
         self.smooth = smooth
+        self.summed = (2, 3) if over == "image" else (0, 2, 3)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Compare raw network output with the truth."""
         prob = _foreground_prob(logits, self.target)
         truth = mask_planes(mask, self.target).to(prob.dtype)
-        hit = (prob * truth).sum(dim=(2, 3))
+        hit = (prob * truth).sum(dim=self.summed)
         # at least 0 but for rounding, should the two sums add in different orders
-        false_pos = (prob.sum(dim=(2, 3)) - hit).clamp_min(0)
-        false_neg = truth.sum(dim=(2, 3)) - hit
+        false_pos = (prob.sum(dim=self.summed) - hit).clamp_min(0)
+        false_neg = truth.sum(dim=self.summed) - hit
         price = self.alpha * false_pos + self.beta * false_neg
         cost = price / (hit + price + self.smooth)
         if self.gamma > 1:
@@ -269,9 +271,9 @@ def _at_least_float32(logits: Tensor, target: Target) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _dice(_: Recipe, target: Target) -> nn.Module:
+def _dice(recipe: Recipe, target: Target) -> nn.Module:
     alpha, beta = OVERLAPS["dice"]
-    return TverskyLoss(target, alpha=alpha, beta=beta)
+    return TverskyLoss(target, alpha=alpha, beta=beta, over=recipe.overlap_over)
 
 
 def _dice_and_cross_entropy(recipe: Recipe, target: Target) -> nn.Module:
@@ -281,7 +283,7 @@ def _dice_and_cross_entropy(recipe: Recipe, target: Target) -> nn.Module:
 
 def _tversky(recipe: Recipe, target: Target, gamma: float = 1.0) -> nn.Module:
     alpha, beta = recipe.tversky_alpha, recipe.tversky_beta
-    return TverskyLoss(target, alpha=alpha, beta=beta, gamma=gamma)
+    return TverskyLoss(target, alpha=alpha, beta=beta, gamma=gamma, over=recipe.overlap_over)
 
 
 LOSSES: Final[dict[str, Callable[[Recipe, Target], nn.Module]]] = {

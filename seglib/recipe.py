@@ -42,6 +42,9 @@ class Recipe(BaseModel):
     # loss
     loss: LossName = Field("dice_ce", description="what is minimised")
     dice_weight: Fraction = Field(0.5, description="share of Dice in dice_bce and dice_ce")
+    overlap_over: Literal["batch", "image"] = Field(
+        "batch", description="count Dice and Tversky over the whole batch, or image by image"
+    )
     tversky_alpha: Fraction = Field(0.3, description="price of a false positive")
     tversky_beta: Fraction = Field(0.7, description="price of a false negative")
     focal_gamma: float = Field(2.0, ge=0.0, le=10.0, description="focus on hard pixels or classes")

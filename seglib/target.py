@@ -47,7 +47,9 @@ class Target(BaseModel):
             raise ValueError("a class must be made of labels above 0 that some value maps to")
         if self.kind == "binary" and len(self.classes) != 1:
             raise ValueError("a binary target has exactly one class")
-        if self.kind == "organs" and self.members != tuple((i + 1,) for i in range(len(self.members))):
+        if self.kind == "organs" and self.members != tuple(
+            (i + 1,) for i in range(len(self.members))
+        ):
             raise ValueError("organ number i must be label i + 1")
         return self
 
@@ -71,9 +73,7 @@ class Target(BaseModel):
 
         ``table[mask]`` turns a mask ``(B, H, W)`` into planes ``(B, H, W, C)``.
         """
-        return [
-            [label in part for part in self.members] for label in range(self.num_labels)
-        ]
+        return [[label in part for part in self.members] for label in range(self.num_labels)]
 
     def mirror_pairs(self) -> tuple[tuple[int, int], ...]:
         """Labels that trade places when an image is flipped left to right.

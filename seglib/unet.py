@@ -1,8 +1,9 @@
-"""UNet: one encoder-decoder whose every choice is a Recipe field. The lab's net is one of its recipes."""
+"""UNet: one encoder-decoder whose every choice is a Recipe field, the lab's net among them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,9 @@ class UNet(nn.Module):
         recipe: Which network to build.
         num_channels: Image channels.
         num_logits: Output channels, ``Target.num_logits``.
+        shares: Share of the pixels that each output channel holds, to start from: an
+            untrained net then predicts these, and training need not first learn that
+            most pixels are background. None starts undecided, as the lab does.
 
     Shape:
         - image: ``(B, num_channels, H, W)``
@@ -39,7 +43,14 @@ class UNet(nn.Module):
         places of dropout and normalisation.
     """
 
-    def __init__(self, recipe: Recipe, *, num_channels: int, num_logits: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        num_channels: int,
+        num_logits: int,
+        shares: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         self.depth = recipe.depth
         widths = [recipe.base_filters * 2**level for level in range(recipe.depth + 1)]
@@ -62,6 +73,10 @@ class UNet(nn.Module):
         )
         for part in (self.encoder, self.rise, self.decoder):
             part.apply(_initialise)
+        if shares is not None:
+            start = torch.tensor(shares).clamp(1e-4, 0.5).logit()
+            for head in self.heads:
+                nn.Module.get_parameter(head, "bias").data.copy_(start)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Logits for an image batch; see the class for shapes."""

@@ -95,8 +95,11 @@ def tversky(
     beta: float,
     power: float = 1.0,
     smooth: float = 1.0,
+    over: str = "image",
 ) -> float:
     prob, truth = foreground_prob(logits, target), planes(mask, target)
+    if over == "batch":  # one tall image
+        prob, truth = (np.concatenate(list(x), axis=1)[None] for x in (prob, truth))
     costs = []
     for b in range(prob.shape[0]):
         for c in range(prob.shape[1]):

@@ -26,7 +26,7 @@ _RAY_KEYS = frozenset(
 )  # fmt: skip
 
 
-class LedgerSearcher(Searcher):
+class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
     """Ray asks for a configuration: the ledger answers.
 
     Args:
@@ -51,12 +51,12 @@ class LedgerSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """A trial's configuration, None for not now, or ``FINISHED``."""
         if self._interruption.signal is not None:
-            return Searcher.FINISHED
+            return str(Searcher.FINISHED)
         if self._job.concurrent is not None and len(self._numbers) >= self._job.concurrent:
             return None
         order = self._ledger.ask()
         if order is None:
-            return Searcher.FINISHED
+            return str(Searcher.FINISHED)
         self._numbers[trial_id] = order.number
         for observer in self._observers:
             observer.started(order)
@@ -100,7 +100,7 @@ class LedgerSearcher(Searcher):
         return {}
 
 
-class LedgerScheduler(FIFOScheduler):
+class LedgerScheduler(FIFOScheduler):  # type: ignore[misc]
     """Ray asks whether a trial goes on: the ledger's pruner answers.
 
     Args:
@@ -121,7 +121,7 @@ class LedgerScheduler(FIFOScheduler):
         return {}
 
 
-class StopWhen(Stopper):
+class StopWhen(Stopper):  # type: ignore[misc]
     """Ends the whole run once a signal has come.
 
     Args:

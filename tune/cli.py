@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 
-from seglib.errors import InvalidInput, SegtuneError
+from seglib.errors import SegtuneError
 from tune.run import Request, run_search
 
 __all__ = ["main"]
@@ -23,21 +22,34 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Tune a 2-D medical segmentation network, lose nothing, and believe the answer.",
+    epilog="First steps: segtune check --space FILE, then segtune run --space FILE.",
 )
 
-Space = Annotated[Path, typer.Option("--space", help="Study file (YAML).")]
+Space = Annotated[
+    Path, typer.Option("--space", metavar="FILE", help="Study file (YAML): what is searched.")
+]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder with the images. Without it the file's demo: part runs."),
+    typer.Option(
+        "--data", metavar="DIR", help="Folder with the images; without it the file's demo: runs."
+    ),
 ]
-Out = Annotated[Path, typer.Option("--out", help="Folder for run directories and prepared data.")]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Folder for run directories, prepared data.")
+]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Lay a value over the file; repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Lay a value over the file, as epochs=20; repeatable."
+    ),
 ]
 Trials = Annotated[
     str | None,
-    typer.Option("--trials", metavar="N|+N", help="Cap on trials; +N: N more than the file says."),
+    typer.Option("--trials", metavar="N|+N", help="Trials in all; +N: N more than in the file."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option("--storage", metavar="URL", help="Database of the ledger, if not a file."),
 ]
 
 
@@ -49,17 +61,19 @@ def run(
     set_: Set = None,
     trials: Trials = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say what would run, as `segtune check`.")
+        bool, typer.Option("--check", help="Only say what would run, as segtune check does.")
     ] = False,
     address: Annotated[
-        str, typer.Option("--address", help="Of a Ray cluster; local starts Ray for this search.")
+        str,
+        typer.Option("--address", metavar="HOST:PORT", help="Ray cluster, or auto, or local."),
     ] = "local",
-    storage: Annotated[
-        str | None,
-        typer.Option("--storage", help="Database URL of the ledger; else a file in the run."),
-    ] = None,
+    storage: Storage = None,
 ) -> None:
-    """Run a search, or continue it: the same command goes on where it ended."""
+    """Run a search, or continue one.
+
+    The same command goes on where it ended, whatever ended it. The results are in
+    OUT/NAME, NAME being the study's: leaderboard.csv, best.yaml, trials/.
+    """
     request = Request(space, data, out, tuple(set_ or ()), trials, address, storage)
     if check:
         _print_plan(request)
@@ -75,7 +89,10 @@ def check(
     set_: Set = None,
     trials: Trials = None,
 ) -> None:
-    """Check a study file and say what would run; starts nothing."""
+    """Check a study file and say what would run.
+
+    Starts nothing and writes nothing. All faults of the file are told at once.
+    """
     _print_plan(Request(space, data, out, tuple(set_ or ()), trials))
 
 
@@ -84,7 +101,10 @@ def data(
     folder: Annotated[Path, typer.Argument(help="Folder with the images.")],
     set_: Set = None,
 ) -> None:
-    """Say what a data folder holds: layout, patients, channels, classes."""
+    """Say what a data folder holds.
+
+    Layout, patients, cases, channels and classes, as a search would read them.
+    """
     from tune.plan import describe_data
 
     describe_data(folder, tuple(set_ or ()), _console())
@@ -92,12 +112,17 @@ def data(
 
 @app.command()
 def status(
-    run: Annotated[Path, typer.Argument(help="A run directory, such as runs/brats.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, as runs/brats.")],
+    storage: Storage = None,
 ) -> None:
-    """Show the leaderboard of a search, finished or not; it may be running meanwhile."""
-    from tune.report import show_status
+    """Show how a search stands; it may be running meanwhile.
 
-    show_status(run, _console())
+    Counts, trials in training, leaderboard. Nothing is written. --storage is needed
+    only if the ledger is a database with a password.
+    """
+    from tune.leaderboard import show_status
+
+    show_status(run, _console(), storage)
 
 
 @app.command()
@@ -118,21 +143,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted.
     """
     try:
-        result = app(args=arguments, standalone_mode=False, prog_name="segtune")
-    except InvalidInput as error:
-        _complain(str(error))
-        return error.exit_code
+        app(args=arguments, prog_name="segtune")
     except SegtuneError as error:
         _complain(str(error))
         return error.exit_code
-    except click.exceptions.Abort:
-        return 130
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
         return 130
-    return int(result or 0)
+    return 0
 
 
 def _console() -> Console:

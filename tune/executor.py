@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ from types import FrameType
 from typing import Any, Protocol
 
 from seglib.data.splits import Split
+from seglib.errors import Problem, RunError, SegtuneError
 from tune.ledger import Ledger, Order
 
-__all__ = ["Job", "Observer", "execute"]
+__all__ = ["Job", "Observer", "check_address", "execute"]
 
 MOST_RESTARTS = 5
+_SECONDS_TO_CONNECT = 5.0
 
 log = logging.getLogger("segtune")
 
@@ -108,6 +111,31 @@ class Interruption:
                 signal.signal(kind, handler)
 
 
+def check_address(address: str) -> None:
+    """See that somebody listens at a cluster's address: Ray itself would try for minutes.
+
+    Args:
+        address: ``local``, ``auto`` or ``host:port``.
+
+    Raises:
+        RunError: It is not an address, or nobody answers there.
+    """
+    if address in ("local", "auto"):
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or "/" in address or not port.isdecimal():
+        hint = "port 6379 is Ray's own; ray:// is not supported, submit the search as a job instead"
+        raise _wrong_address(address, "local, auto or host:port", hint)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise _wrong_address(f"{address} ({error})", "the address of a running cluster") from None
+
+
+def _wrong_address(found: str, wanted: str, hint: str = "") -> RunError:
+    return RunError("command line", [Problem("--address", found, wanted, hint)])
+
+
 def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int:
     """Run trials until the ledger has no more to ask; returns an exit code.
 
@@ -122,6 +150,9 @@ def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int
 
     Returns:
         0 when done, 1 when Ray failed too often, 130 or 143 when interrupted.
+
+    Raises:
+        RunError: There is no Ray cluster at the address.
     """
     interruption = Interruption()
     restarts, epochs_before = 0, -1
@@ -134,6 +165,8 @@ def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int
             except Exception as error:
                 if interruption.signal is not None:
                     break
+                if isinstance(error, SegtuneError) and not restarts:
+                    raise
                 epochs = sum(len(entry.rows) for entry in ledger.entries())
                 restarts = 1 if epochs > epochs_before else restarts + 1
                 epochs_before = epochs
@@ -173,15 +206,26 @@ def _running_ray(job: Job) -> Iterator[None]:
                 "object_store_memory": 128 * 2**20,
                 "_temp_dir": str(folder),
             }
-        ray.init(
-            **options, log_to_driver=False, logging_level=logging.ERROR, ignore_reinit_error=False
-        )
+        _connect(job.address, options)
         try:
             yield
         finally:
             ray.shutdown()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str, options: dict[str, Any]) -> None:
+    """Start Ray or join it; a cluster that is not there is the user's to mend."""
+    import ray
+
+    try:
+        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError) as error:
+        if address == "local":
+            raise
+        found = f"{address} ({str(error).splitlines()[0]})"
+        raise _wrong_address(found, "the address of a running cluster") from None
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import optuna
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from seglib.recipe import Recipe
 from seglib.seeds import derive_seed
+from tune.entries import Entry, to_entry
 from tune.strategies import build_pruner, build_sampler
 from tune.study_file import StudyFile
 
@@ -40,29 +41,6 @@ class Order:
     recipe: Recipe
     seed: int
     num_reported: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One trial as the ledger knows it.
-
-    Args:
-        number: The trial's number in the study.
-        state: Optuna's word: WAITING, RUNNING, COMPLETE, PRUNED or FAIL.
-        origin: ``default``, ``point``, ``grid`` or ``sampler``.
-        values: The searched parameters that are active in this trial.
-        rows: One row per finished epoch, in order.
-        reason: Why it failed or was stopped; may be empty.
-        started: Did it ever train? A proposal that cannot fit never does.
-    """
-
-    number: int
-    state: str
-    origin: str
-    values: Mapping[str, Any]
-    rows: Sequence[Row] = field(repr=False)
-    reason: str
-    started: bool
 
 
 class Ledger:
@@ -117,6 +95,10 @@ class Ledger:
                 return order
         return None
 
+    def has_more(self) -> bool:
+        """Could :meth:`ask` give an order? Unlike ``ask`` this changes nothing."""
+        return bool(self._unfinished) or self._may_start()
+
     def report(self, number: int, row: Row) -> bool:
         """Record an epoch; True means that the trial shall stop early.
 
@@ -126,6 +108,9 @@ class Ledger:
         Args:
             number: The trial.
             row: Flat numbers with at least ``epoch`` and ``score``.
+
+        Returns:
+            Shall the trial stop?
         """
         trial = self._trial(number)
         epoch = int(row["epoch"])
@@ -179,11 +164,11 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """All trials so far, by number."""
-        return [_to_entry(trial) for trial in self._frozen()]
+        return [to_entry(trial) for trial in self._frozen()]
 
     def entry(self, number: int) -> Entry:
         """One trial."""
-        return _to_entry(self._storage_trial(number))
+        return to_entry(self._storage_trial(number))
 
     def recipe(self, number: int) -> Recipe:
         """What a started trial trains."""
@@ -276,20 +261,3 @@ class Ledger:
 
     def _trial(self, number: int) -> Trial:
         return Trial(self._study, self._storage_trial(number)._trial_id)
-
-
-def _to_entry(trial: FrozenTrial) -> Entry:
-    attrs = trial.user_attrs
-    rows = [attrs[f"row/{epoch}"] for epoch in sorted(trial.intermediate_values)]
-    reason = attrs.get("reason", "")
-    if "stopped_at" in attrs:
-        reason = f"stopped early at epoch {attrs['stopped_at']}"
-    return Entry(
-        number=trial.number,
-        state=trial.state.name,
-        origin=attrs.get("origin", "sampler"),
-        values=attrs.get("values", dict(trial.params)),
-        rows=rows,
-        reason=reason,
-        started="recipe" in attrs,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -102,7 +103,8 @@ def _search(study: StudyFile) -> str:
 def _data(request: Request, study: StudyFile) -> str:
     where = "generated" if request.data is None else str(request.data)
     channels = ", ".join(study.data.channels) if study.data.channels else "all channels"
-    return f"{where} ({study.data.layout}), {channels}, {study.data.target}, {study.data.image_size} px"
+    size = f"{study.data.image_size} px"
+    return f"{where} ({study.data.layout}), {channels}, {study.data.target}, {size}"
 
 
 def _stopping(study: StudyFile) -> str:
@@ -125,12 +127,18 @@ def _budget(study: StudyFile) -> str:
 
 
 def _space_table(study: StudyFile) -> Table:
-    table = Table(header_style="bold", title="parameters", title_justify="left")
-    for name in ("parameter", "values", "when"):
+    rows = study.space.describe()
+    names = ["parameter", "values", *(["when"] if any(row[2] for row in rows) else [])]
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
         table.add_column(name, overflow="fold")
-    for row in study.space.describe():
-        table.add_row(*row)
+    for row in rows:
+        table.add_row(*row[: len(names)])
     return table
+
+
+def _size(gigabytes: float) -> str:
+    return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{gigabytes * 1000:.0f} MB"
 
 
 def _describe_default(study: StudyFile, console: Console) -> None:
@@ -147,11 +155,13 @@ def _describe_default(study: StudyFile, console: Console) -> None:
     memory = estimate_memory_gb(recipe, **sizes, image_size=study.data.image_size)
     first = "grid point 0" if study.method == "grid" else "trial 0, the default recipe"
     console.print(
-        f"{first}: {count_parameters(recipe, **sizes):,} parameters, about {memory:.1f} GB a trial",
+        f"{first}: {count_parameters(recipe, **sizes):,} parameters, about {_size(memory)} a trial",
         markup=False, highlight=False,
     )  # fmt: skip
     shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
-    console.print("  " + ", ".join(f"{k}={v}" for k, v in shown.items()), markup=False, highlight=False)
+    console.print(
+        "  " + ", ".join(f"{k}={v}" for k, v in shown.items()), markup=False, highlight=False
+    )
     for name, (default, value) in moved.items():
         console.print(f"  {name}: {default} is outside the space, {value} taken", markup=False,
                       highlight=False)  # fmt: skip

@@ -1,32 +1,28 @@
-"""What a search found: the leaderboard as table, CSV and text, and the best recipe as a file."""
+"""What a search found: the leaderboard as table and CSV, and the best recipe as a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from rich import box
-from rich.table import Table
 
-from seglib.recipe import Recipe
 from seglib.data.spec import PHANTOM_LAYOUTS
-from tune.ledger import Entry, Ledger, Order
+from tune.entries import Entry
+from tune.ledger import Ledger, Order
 from tune.run_directory import RunDirectory, write_text
-from tune.study_file import StudyFile
+from tune.study import StudyFile
 from tune.yaml_lines import write_yaml
 
-__all__ = [
-    "ReportWriter",
-    "best_entry",
-    "build_leaderboard",
-    "list_failures",
-    "render_leaderboard",
-]
+__all__ = ["ReportWriter", "best_entry", "best_row", "build_leaderboard", "class_columns"]
 
 DEMO_COMMENT = "# Found on generated phantoms, not on patients.\n"
 
-_FIRST = ["trial", "state", "origin", "data", "score", "last_score", "best_epoch", "epochs", "seconds"]
+_FIRST = (
+    *("trial", "state", "origin", "data", "score", "last_score"),
+    *("best_epoch", "epochs", "seconds"),
+)
+_FIGURES = ("iou", "precision", "recall", "val_loss")
 
 
 class ReportWriter:
@@ -52,167 +48,114 @@ class ReportWriter:
 
     def write(self) -> None:
         """Write both files, each whole or not at all."""
-        table = build_leaderboard(self._ledger)
+        study, entries = self._ledger.file, self._ledger.entries()
+        table = build_leaderboard(study, entries)
         write_text(self._folder.leaderboard, table.to_csv(index=False))
-        best = best_entry(self._ledger)
+        best = best_entry(study, entries)
         if best is not None:
-            study = _best_study(self._ledger, self._ledger.recipe(best.number))
-            phantom = self._ledger.file.data.layout in PHANTOM_LAYOUTS
-            text = write_yaml(study)
-            write_text(self._folder.best, (DEMO_COMMENT if phantom else "") + text)
+            comment = DEMO_COMMENT if study.data.layout in PHANTOM_LAYOUTS else ""
+            write_text(self._folder.best, comment + write_yaml(_best_study(study, best.recipe)))
 
 
-def build_leaderboard(ledger: Ledger) -> pd.DataFrame:
-    """One row per trial that was started, best first; unscored trials last.
+def build_leaderboard(study: StudyFile, entries: Sequence[Entry]) -> pd.DataFrame:
+    """One row per trial that was proposed, best first; unscored trials last.
 
     ``score`` is the trial's best epoch, ``last_score`` its last; the figures per
-    class belong to the best epoch. ``state`` is Optuna's word.
+    class belong to the best epoch. ``state`` is Optuna's word. The columns are
+    the same for every state of a search.
 
     Args:
-        ledger: The memory of the search.
+        study: What is searched.
+        entries: All its trials.
+
+    Returns:
+        The table; ``reason`` is its last column.
     """
-    entries = [entry for entry in ledger.entries() if entry.state != "WAITING"]
-    best = [_best_row(entry, ledger) for entry in entries]
-    table = pd.DataFrame(
-        [_row(entry, row, ledger) for entry, row in zip(entries, best, strict=True)]
+    shown = [entry for entry in entries if entry.state != "WAITING"]
+    table = pd.DataFrame([_row(entry, study) for entry in shown])
+    classes = [name for name in table.columns if name in class_columns(table)]
+    figures = [name for name in _FIGURES if name in table.columns]
+    columns = [*_FIRST, *classes, *figures, "peak_memory_mb", *study.space.names, "reason"]
+    table = table.reindex(columns=columns)
+    return table.sort_values(
+        ["score", "trial"],
+        ascending=[study.metric.goal == "minimize", True],
+        na_position="last",
+        ignore_index=True,
     )
-    if table.empty:
-        return pd.DataFrame(columns=_FIRST)
-    ascending = ledger.file.metric.goal == "minimize"
-    table = table.sort_values(
-        ["score", "trial"], ascending=[ascending, True], na_position="last", ignore_index=True
-    )
-    last = ["reason"]
-    middle = [name for name in table.columns if name not in _FIRST + last]
-    return table[_FIRST + middle + last]
 
 
-def best_entry(ledger: Ledger) -> Entry | None:
-    """The trial with the best epoch of all; None before any epoch.
+def best_row(study: StudyFile, entry: Entry) -> Mapping[str, float] | None:
+    """A trial's best epoch, the first of equals; None before the first epoch.
 
     Args:
-        ledger: The memory of the search.
+        study: Says whether more or less is better.
+        entry: The trial.
+
+    Returns:
+        The epoch's row.
     """
-    scored = [entry for entry in ledger.entries() if entry.rows]
-    if not scored:
-        return None
-    choose = max if ledger.file.metric.goal == "maximize" else min
-    return choose(scored, key=lambda entry: (_best_row(entry, ledger) or {})["score"])
+    choose = max if study.metric.goal == "maximize" else min
+    return choose(entry.rows, key=lambda row: row["score"], default=None)
 
 
-def render_leaderboard(table: pd.DataFrame, study: StudyFile, *, rows: int = 10) -> Table:
-    """The leaderboard for a terminal: the first rows, and the settings that differ.
+def best_entry(study: StudyFile, entries: Sequence[Entry]) -> Entry | None:
+    """The trial with the best epoch of all, the first of equals; None before any epoch.
 
     Args:
-        table: From :func:`build_leaderboard`.
-        study: Names the searched parameters.
-        rows: How many trials to show.
+        study: Says whether more or less is better.
+        entries: All trials.
+
+    Returns:
+        The trial.
     """
-    demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
-    title = f"{study.name}: best {study.metric.name} per trial, validation cases{demo}"
-    view = Table(title=title, title_justify="left", header_style="bold", box=box.SIMPLE_HEAD)
-    classes = [name for name in table.columns if name in _class_columns(table)]
-    classes = classes if len(classes) > 1 else []
-    for name in ("trial", "state"):
-        view.add_column(name, no_wrap=True)
-    view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True)
-    for name in [*(name.removeprefix("dice_") for name in classes), "epoch", "time"]:
-        view.add_column(name, justify="right", no_wrap=True)
-    view.add_column("settings that differ", style="cyan")
-    knobs = _differing(table, study)
-    for row in table.head(rows).to_dict("records"):
-        settings = ", ".join(f"{name} {_show(row[name])}" for name in knobs if _known(row[name]))
-        view.add_row(
-            f"{row['trial']}" + (" default" if row["origin"] == "default" else ""),
-            str(row["state"]),
-            _show(row["score"]),
-            *(_show(row[name]) for name in classes),
-            f"{row['best_epoch']:.0f} of {row['epochs']}" if row["epochs"] else "–",
-            _clock(row["seconds"]),
-            settings,
-        )
-    return view
+    choose = max if study.metric.goal == "maximize" else min
+    scored = [entry for entry in entries if entry.rows]
+    return choose(scored, key=lambda entry: (best_row(study, entry) or {})["score"], default=None)
 
 
-def _best_study(ledger: Ledger, recipe: Recipe) -> dict[str, Any]:
+def class_columns(table: pd.DataFrame) -> list[str]:
+    """The columns with a class's Dice.
+
+    Args:
+        table: A leaderboard.
+
+    Returns:
+        Their names; ``dice_weight`` is a knob and none of them.
+    """
+    return [name for name in table.columns if name.startswith("dice_") and name != "dice_weight"]
+
+
+def _best_study(study: StudyFile, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The best recipe as a study file of its own: one trial that trains it alone."""
-    resolved = ledger.file.resolved()
-    kept = ("metric", "data", "split", "seed", "resources", "tracking")
+    resolved = study.resolved()
+    kept = ("metric", "data", "split", "seed", "resources", "tracking", "project", "entity")
     return {
-        "name": f"{ledger.file.name}-best",
-        "description": f"The best recipe of the study {ledger.file.name}, to be trained alone.",
+        "name": f"{study.name[:95]}-best",
+        "description": f"The best recipe of the study {study.name}, to be trained alone.",
         "method": "grid",
         **{key: resolved[key] for key in kept if key in resolved},
-        "parameters": {key: {"value": value} for key, value in recipe.model_dump().items()},
+        "parameters": {key: {"value": value} for key, value in recipe.items()},
     }
 
 
-def _row(entry: Entry, best: dict[str, float] | None, ledger: Ledger) -> dict[str, Any]:
-    best = best or {}
+def _row(entry: Entry, study: StudyFile) -> dict[str, Any]:
+    best = best_row(study, entry) or {}
     named = {name: value for name, value in best.items() if name.startswith("dice_")}
-    extra = {
-        name: best[name] for name in ("iou", "precision", "recall", "val_loss") if name in best
-    }
+    figures = {name: value for name, value in best.items() if name in _FIGURES}
     return {
         "trial": entry.number,
         "state": entry.state,
         "origin": entry.origin,
-        "data": ledger.file.data.layout,
+        "data": study.data.layout,
         "score": best.get("score"),
         "last_score": entry.rows[-1]["score"] if entry.rows else None,
-        "best_epoch": best.get("epoch"),
+        "best_epoch": int(best["epoch"]) if best else None,
         "epochs": len(entry.rows),
         "seconds": round(sum(row["seconds"] for row in entry.rows), 1),
         **named,
-        **extra,
+        **figures,
         "peak_memory_mb": max((row["peak_memory_mb"] for row in entry.rows), default=None),
         **entry.values,
         "reason": entry.reason,
     }
-
-
-def _best_row(entry: Entry, ledger: Ledger) -> dict[str, float] | None:
-    best: dict[str, float] | None = None
-    for row in entry.rows:
-        if best is None or ledger.is_better(row["score"], best["score"]):
-            best = dict(row)
-    return best
-
-
-def _class_columns(table: pd.DataFrame) -> set[str]:
-    names = {name for name in table.columns if name.startswith("dice_")}
-    return names - set(Recipe.model_fields)
-
-
-def _differing(table: pd.DataFrame, study: StudyFile) -> list[str]:
-    return [
-        name
-        for name in study.space.names
-        if name in table.columns and table[name].nunique(dropna=False) > 1
-    ]
-
-
-def _known(value: Any) -> bool:
-    return value is not None and value == value
-
-
-def _show(value: Any) -> str:
-    if not _known(value):
-        return "–"
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.4f}" if 0.1 <= abs(value) < 100 else f"{value:.2g}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02}"
-
-
-def list_failures(entries: Sequence[Entry]) -> list[str]:
-    """One sentence for each failed trial.
-
-    Args:
-        entries: All trials.
-    """
-    return [f"trial {entry.number}: {entry.reason}" for entry in entries if entry.state == "FAIL"]

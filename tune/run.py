@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import DataError, Problem, StudyFileError
 from tune.study_file import StudyFile, load_study
 
 if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
     from seglib.data.store import Store
     from seglib.recipe import Recipe
     from tune.executor import Job
     from tune.ledger import Ledger
     from tune.run_directory import RunDirectory
 
-__all__ = ["Request", "run_search"]
+__all__ = ["DEMO", "Request", "run_search"]
 
 DEMO = (
     "DEMO on generated phantoms, not on patients: the scores show that the software works, "
@@ -59,24 +58,38 @@ class Request:
     def load(self) -> StudyFile:
         """The study as asked for, faults and all told at once."""
         study = load_study(self.space, self.overrides, demo=self.data is None)
-        if self.trials is None:
-            return study
-        cap = self._cap(study)
-        return load_study(
-            self.space, (*self.overrides, f"run_cap={cap}"), demo=self.data is None
-        )
+        if self.trials is not None:
+            overrides = (*self.overrides, f"run_cap={self._cap(study)}")
+            study = load_study(self.space, overrides, demo=self.data is None)
+        self._check_data(study)
+        return study
+
+    def _check_data(self, study: StudyFile) -> None:
+        phantom, problems = study.data.layout in PHANTOM_LAYOUTS, []
+        if self.data is not None and phantom:
+            wanted = f"none, as data.layout is {study.data.layout}"
+            problems.append(Problem("--data", f"{str(self.data)!r}", wanted))
+        elif self.data is not None and not self.data.is_dir():
+            found = f"a file, {self.data}" if self.data.exists() else f"no folder {self.data}"
+            problems.append(Problem("--data", found, "a folder with images"))
+        if problems:
+            raise DataError("command line", problems)
 
     def _cap(self, study: StudyFile) -> int:
         text = self.trials or ""
         more = text.startswith("+")
-        if not text.removeprefix("+").isdecimal() or int(text) < 1:
+        if not text.removeprefix("+").isdecimal() or int(text) < 1 or not text.isascii():
             raise StudyFileError(
                 "command line", [Problem("--trials", text, "a whole number above 0, or +N")]
             )
         if more and study.run_cap is None:
             raise StudyFileError(
                 "command line",
-                [Problem("--trials", text, "a plain number, as the study has no run_cap to add to")],
+                [
+                    Problem(
+                        "--trials", text, "a plain number, as the study has no run_cap to add to"
+                    )
+                ],
             )
         return int(text) + (study.run_cap or 0 if more else 0)
 
@@ -95,43 +108,41 @@ def run_search(request: Request, console: Console) -> int:
         SegtuneError: Something the user can mend.
     """
     study = request.load()
-    _require_data(request, study)
-    phantom = study.data.layout in PHANTOM_LAYOUTS
-    if phantom:
-        console.print(DEMO, style="bold yellow", markup=False)
-
+    from tune.executor import check_address
+    from tune.report import ReportWriter
     from tune.run_directory import RunDirectory
 
+    check_address(request.address)
     folder = RunDirectory((request.out / study.name).resolve())
     with folder.locked():
+        if study.data.layout in PHANTOM_LAYOUTS:
+            console.print(DEMO, style="bold yellow", markup=False)
         for sentence in folder.settle_study(study):
-            console.print(sentence, markup=False, highlight=False)
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        storage = folder.settle_storage(request.storage)
         store = _prepare(request, study, console)
-        ledger, job = _set_up(request, study, folder, store)
+        ledger = _open_ledger(study, storage, store)
+        job = _job(request, study, folder, store)
+        folder.write_environment(store, request.storage)
         _announce(study, store, job, console)
-        code = _execute(ledger, job, folder, console)
-        _conclude(ledger, folder, store, console)
+        if ledger.has_more():
+            code = _execute(ledger, job, folder, console)
+        else:
+            code = 0
+            console.print("nothing is left to train; --trials +N asks for more", markup=False)
+        ReportWriter(ledger, folder).write()
+        _conclude(ledger, folder, console)
     if code >= 128:
         console.print("interrupted: the same command goes on from here", style="yellow")
     return code
 
 
-def _require_data(request: Request, study: StudyFile) -> None:
-    if request.data is not None and not request.data.is_dir():
-        found = "a file" if request.data.exists() else "no such folder"
-        raise DataError("--data", [Problem(str(request.data), found, "a folder with images")])
-    if request.data is None and study.data.layout not in PHANTOM_LAYOUTS:
-        raise DataError(
-            str(request.space),
-            [Problem("--data", "nothing, and no demo: part in the file", "a folder with images")],
-        )
-
-
 def _prepare(request: Request, study: StudyFile, console: Console) -> Store:
     from seglib.data.prepare import prepare
+    from tune.progress import progress_on
 
     workers = len(os.sched_getaffinity(0))
-    with _progress(console) as report:
+    with progress_on(console) as report:
         store = prepare(
             study.data,
             None if study.data.layout in PHANTOM_LAYOUTS else request.data,
@@ -139,21 +150,14 @@ def _prepare(request: Request, study: StudyFile, console: Console) -> Store:
             workers=workers,
             progress=report,
         )
-    for note in store.notes:
+    for note in store.info.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     return store
 
 
-def _set_up(
-    request: Request, study: StudyFile, folder: RunDirectory, store: Store
-) -> tuple[Ledger, Job]:
-    from tune.executor import Job
+def _open_ledger(study: StudyFile, storage: BaseStorage, store: Store) -> Ledger:
     from tune.feasibility import why_infeasible
     from tune.ledger import Ledger
-    from tune.storage import open_storage
-
-    splits = folder.settle_splits(store, study)
-    folder.write_environment(store)
 
     def infeasible(recipe: Recipe) -> str:
         return why_infeasible(
@@ -164,19 +168,23 @@ def _set_up(
             image_size=store.image_size,
         )
 
-    ledger = Ledger(study, open_storage(request.storage or folder.journal), infeasible)
+    return Ledger(study, storage, infeasible)
+
+
+def _job(request: Request, study: StudyFile, folder: RunDirectory, store: Store) -> Job:
+    from tune.executor import Job
+
     cpus = max(1, int(study.resources.cpus_per_trial))
-    job = Job(
+    return Job(
         run_dir=folder.path,
         store=store.path,
-        split=splits.search_part(),
+        split=folder.settle_splits(store, study).search_part(),
         cpus=cpus,
         gpus=_gpus_per_trial(study),
         concurrent=_concurrent(study, request.address, cpus),
         retries=study.resources.retries,
         address=request.address,
     )
-    return ledger, job
 
 
 def _gpus_per_trial(study: StudyFile) -> float:
@@ -225,57 +233,22 @@ def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -
         return execute(ledger, job, [ReportWriter(ledger, folder), *trackers, screen])
 
 
-def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Console) -> None:
-    from tune.report import best_entry, build_leaderboard, list_failures, render_leaderboard
+def _conclude(ledger: Ledger, folder: RunDirectory, console: Console) -> None:
+    from tune.leaderboard import show_leaderboard
 
-    table = build_leaderboard(ledger)
-    console.print(render_leaderboard(table, ledger.file))
-    for sentence in list_failures(ledger.entries()):
-        console.print(sentence, markup=False, highlight=False, style="red")
-    best = best_entry(ledger)
-    if best is None:
-        console.print("no trial finished an epoch", style="bold red")
+    if not show_leaderboard(ledger.file, ledger.entries(), console):
         return
-    if store.phantom:
+    if ledger.file.data.layout in PHANTOM_LAYOUTS:
         console.print(DEMO, style="bold yellow", markup=False)
     for name, path in (("leaderboard", folder.leaderboard), ("best recipe", folder.best)):
-        console.print(f"{name}: {path}", markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[object]:
-    """A progress bar on a terminal; plain lines elsewhere."""
-    if not console.is_terminal:
-        yield _PlainProgress(console)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
-        tasks: dict[str, int] = {}
-
-        def report(done: int, total: int, text: str) -> None:
-            if text not in tasks:
-                tasks[text] = bars.add_task(text, total=total)
-            bars.update(tasks[text], completed=done, total=total)  # type: ignore[arg-type]
-
-        yield report
-
-
-class _PlainProgress:
-    """A line every ten seconds and one at the end of each kind of work."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._said = time.monotonic()
-
-    def __call__(self, done: int, total: int, text: str) -> None:
-        if done == total or time.monotonic() - self._said > 10:
-            self._said = time.monotonic()
-            self._console.print(f"{text}: {done} of {total}", markup=False, highlight=False)
+        console.print(f"{name + ':':13}{path}", markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
     # Python puts this file's folder first on the path, where it could shadow other modules.
-    sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent]
+    sys.path[:] = [
+        entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent
+    ]
     from tune.cli import main
 
     sys.exit(main(["run", *sys.argv[1:]]))

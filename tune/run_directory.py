@@ -12,14 +12,17 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
+from typing import TYPE_CHECKING, Any
 
 from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
 from seglib.errors import Problem, RunError
+from tune.storage import hide_password, open_storage
 from tune.study_file import StudyFile, load_study
 from tune.yaml_lines import write_yaml
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
 
 __all__ = ["RunDirectory", "write_text"]
 
@@ -47,11 +50,19 @@ class RunDirectory:
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; a lock dies with its owner, so none is ever stale.
 
+        Yields:
+            Nothing.
+
         Raises:
-            RunError: Another process holds it.
+            RunError: Another process holds it, or it cannot be written to.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path / "run.lock", os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path / "run.lock", os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            found = f"{self.path} ({error.strerror})"
+            problem = Problem("--out", found, "a folder that can be written to")
+            raise RunError("command line", [problem]) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -85,7 +96,7 @@ class RunDirectory:
             RunError: Data, split, metric, method or seed differ from the trials' here.
         """
         resolved = study.resolved()
-        if not self.study.exists():
+        if not self.study.exists() or not self.environment.exists():  # no trial was ever asked for
             write_text(self.study, write_yaml(resolved))
             return []
         before = load_study(self.study, demo=False).resolved()
@@ -102,7 +113,8 @@ class RunDirectory:
             raise RunError(f"{self.path} holds another study", problems)
         write_text(self.study, write_yaml(resolved))
         return [
-            f"{key} changed since the last run: {_brief(before.get(key))} -> {_brief(resolved.get(key))}"
+            f"{key} changed since the last run: {_brief(before.get(key))} -> "
+            f"{_brief(resolved.get(key))}"
             for key in changed
         ]
 
@@ -112,6 +124,9 @@ class RunDirectory:
         Args:
             store: The prepared data.
             study: Says how to split.
+
+        Returns:
+            The split of this run directory.
 
         Raises:
             RunError: The data no longer has the patients that were split.
@@ -132,27 +147,69 @@ class RunDirectory:
             )  # fmt: skip
         return splits
 
-    def write_environment(self, store: Store) -> None:
+    def settle_storage(self, url: str | None) -> BaseStorage:
+        """Open the memory of the search, the same as every time before.
+
+        Args:
+            url: Of a database; None for the journal file in this folder.
+
+        Returns:
+            Optuna's storage, for one writer.
+
+        Raises:
+            RunError: The search's memory is elsewhere, lost, damaged or does not answer.
+        """
+        given, before = self._name_storage(url), self.storage_name()
+        if before is not None and given != before:
+            hint = "a search has one memory; give another --out to start anew"
+            raise RunError("command line", [Problem("--storage", given, before, hint)])
+        if url is None and not self.journal.exists() and any(self.path.glob("trials/*")):
+            hint = "put the journal back, or give another --out to start anew"
+            problem = Problem(self.journal.name, "no such file", "the memory of trials/", hint)
+            raise RunError(str(self.path), [problem])
+        return open_storage(url or self.journal)
+
+    def storage_name(self) -> str | None:
+        """Where the search's memory lies, without a password; None before the first start."""
+        starts = self._starts()
+        return str(starts[-1].get("storage", self.journal.name)) if starts else None
+
+    def write_environment(self, store: Store, url: str | None = None) -> None:
         """Versions, machine and the data's fingerprint, each time a search starts.
 
         Args:
             store: The prepared data.
+            url: Of the ledger's database; None for the journal file.
         """
-        history: list[dict[str, Any]] = []
-        if self.environment.exists():
-            history = json.loads(self.environment.read_text())["starts"]
-        history.append(
-            {
-                "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
-                "python": platform.python_version(),
-                "system": platform.platform(),
-                "machine": platform.machine(),
-                "cores": len(os.sched_getaffinity(0)),
-                "commit": _commit(),
-                "data": {"key": store.key, "phantom": store.phantom},
-            }
-        )
-        write_text(self.environment, json.dumps({"starts": history}, indent=2) + "\n")
+        start = {
+            "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            "machine": platform.machine(),
+            "cores": len(os.sched_getaffinity(0)),
+            "commit": _commit(),
+            "data": {"key": store.key, "phantom": store.phantom},
+            "storage": self._name_storage(url),
+        }
+        starts = [*self._starts(), start]
+        write_text(self.environment, json.dumps({"starts": starts}, indent=2) + "\n")
+
+    def _name_storage(self, url: str | None) -> str:
+        return self.journal.name if url is None else hide_password(url)
+
+    def _starts(self) -> list[dict[str, Any]]:
+        """One record for each time that a search started here."""
+        if not self.environment.exists():
+            return []
+        try:
+            starts: list[dict[str, Any]] = json.loads(self.environment.read_bytes())["starts"]
+            if all(isinstance(start, dict) for start in starts):
+                return starts
+        except (ValueError, KeyError, TypeError):
+            pass
+        hint = "it is a record only: move it away and the search goes on"
+        problem = Problem("environment", "a damaged file", "what a search wrote", hint)
+        raise RunError(str(self.environment), [problem])
 
 
 def _groups(splits: Splits) -> set[str]:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tune.ledger import Entry, Ledger, Order
+from tune.entries import Entry
+from tune.leaderboard import count_states
+from tune.ledger import Ledger, Order
+from tune.report import best_row
 
-__all__ = ["LiveScreen", "PlainScreen", "watching"]
+__all__ = ["LiveScreen", "Pace", "PlainScreen", "watching"]
+
+_MOST_ENDED_SHOWN = 8
+_COLUMNS = {
+    "trial": 12, "state": 8, "epoch": 9, "rung": 4, "score": 7, "best": 7, "s/epoch": 7,
+    "memory": 8,
+}  # fmt: skip
 
 
 class PlainScreen:
@@ -54,7 +64,10 @@ class PlainScreen:
 
 
 class LiveScreen:
-    """A table that is drawn anew in place: running trials, the best ones, and what is left.
+    """A table drawn anew in place: running trials, the best ones, and what is left.
+
+    Columns have fixed widths and rows stay where they are, so nothing jumps. The
+    table vanishes at the end, when the leaderboard takes its place.
 
     Args:
         ledger: The memory of the search.
@@ -66,77 +79,160 @@ class LiveScreen:
         self._lock = threading.Lock()
         self._entries = {entry.number: entry for entry in ledger.entries()}
         self._running: dict[int, Order] = {}
-        self._epochs_done = 0
-        self._started = time.monotonic()
-        self.live = Live(console=console, get_renderable=self._draw, refresh_per_second=2)
+        self._most_running = 0
+        self._pace = Pace(ledger.num_planned, ledger.file.horizon)
+        self.live = Live(
+            console=console, get_renderable=self._draw, refresh_per_second=2, transient=True
+        )
 
     def started(self, order: Order) -> None:
         """A trial appears among the running ones."""
         with self._lock:
             self._running[order.number] = order
+            self._most_running = max(self._most_running, len(self._running))
             self._entries[order.number] = self._ledger.entry(order.number)
+            self._pace.begin()
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """A running trial's row changes."""
-        with self._lock:
-            self._epochs_done += 1
-            self._entries[number] = self._ledger.entry(number)
+        self._update(number, epochs=1)
 
     def finished(self, number: int) -> None:
         """A trial leaves the running ones."""
         with self._lock:
             self._running.pop(number, None)
-            self._entries[number] = self._ledger.entry(number)
+        self._update(number, epochs=0)
+
+    def _update(self, number: int, *, epochs: int) -> None:
+        entry = self._ledger.entry(number)
+        with self._lock:
+            self._entries[number] = entry
+            lengths = {one: order.recipe.epochs for one, order in self._running.items()}
+            self._pace.note(list(self._entries.values()), lengths, new_epochs=epochs)
 
     def _draw(self) -> Group:
         with self._lock:
             entries, running = dict(self._entries), dict(self._running)
-        table = Table(header_style="bold", title_justify="left", title=self._headline(entries))
-        for name in ("trial", "state", "epoch", "score", "best", "s/epoch", "memory"):
-            table.add_column(name, justify="left" if name == "state" else "right")
-        ended = [entry for number, entry in entries.items() if number not in running]
-        ranked = sorted(
-            (entry for entry in ended if entry.rows), key=self._rank, reverse=self._maximize
+        table = Table(
+            header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
         )
-        for number, order in sorted(running.items()):
-            table.add_row(*_cells(entries[number], order.recipe.epochs, self._best), style="cyan")
+        for name, width in _COLUMNS.items():
+            table.add_column(
+                self._ledger.file.metric.name[:width] if name == "score" else name,
+                justify="left" if name in ("trial", "state") else "right",
+                width=width,
+                no_wrap=True,
+            )
+        for number in sorted(running):
+            table.add_row(*self._cells(entries[number], running[number]), style="cyan")
+        for _ in range(self._most_running - len(running)):
+            table.add_row()
         table.add_section()
-        for place, entry in enumerate(ranked[:8]):
-            style = "bold green" if place == 0 else ""
-            table.add_row(*_cells(entry, None, self._best), style=style)
-        return Group(table, Text(self._footline(entries, running), style="dim"))
+        for place, entry in enumerate(self._ranked(entries, running)[:_MOST_ENDED_SHOWN]):
+            table.add_row(*self._cells(entry, None), style="bold green" if place == 0 else "")
+        return Group(Text(self._headline(entries), style="bold"), table)
 
-    @property
-    def _maximize(self) -> bool:
-        return self._ledger.file.metric.goal == "maximize"
+    def _ranked(self, entries: Mapping[int, Entry], running: Mapping[int, Order]) -> list[Entry]:
+        scored = [e for number, e in entries.items() if e.rows and number not in running]
+        maximize = self._ledger.file.metric.goal == "maximize"
+        return sorted(scored, key=self._best, reverse=maximize)
 
     def _best(self, entry: Entry) -> float:
-        scores = [row["score"] for row in entry.rows]
-        return max(scores) if self._maximize else min(scores)
+        return float((best_row(self._ledger.file, entry) or {})["score"])
 
-    def _rank(self, entry: Entry) -> float:
-        return self._best(entry)
+    def _cells(self, entry: Entry, order: Order | None) -> list[str]:
+        name = f"{entry.number}" + (" default" if entry.origin == "default" else "")
+        length = order.recipe.epochs if order is not None else entry.recipe.get("epochs", "?")
+        rungs = self._ledger.file.rungs()
+        # a trial that was stopped at a rung has not passed it
+        reached = len(entry.rows) - (entry.state == "PRUNED")
+        passed = f"{sum(rung <= reached for rung in rungs)}/{len(rungs)}" if rungs else "–"
+        state = entry.state.lower() if entry.rows or order is None else "starting"
+        cells = [name, state, f"{len(entry.rows)}/{length}", passed]
+        if not entry.rows:
+            return [*cells, "–", "–", "–", "–"]
+        last = entry.rows[-1]
+        seconds = sum(row["seconds"] for row in entry.rows) / len(entry.rows)
+        memory = f"{last['peak_memory_mb'] / 1024:.1f} GB"
+        return [
+            *cells,
+            f"{last['score']:.4f}",
+            f"{self._best(entry):.4f}",
+            f"{seconds:.1f}",
+            memory,
+        ]
 
-    def _headline(self, entries: dict[int, Entry]) -> str:
-        states = [entry.state for entry in entries.values()]
-        counts = {name: states.count(name) for name in ("COMPLETE", "PRUNED", "FAIL")}
+    def _headline(self, entries: Mapping[int, Entry]) -> str:
+        started = [entry for entry in entries.values() if entry.started]
+        ended = sum(entry.state != "RUNNING" for entry in started)
         planned = self._ledger.num_planned
         total = f" of {planned}" if planned is not None else ""
-        said = ", ".join(f"{count} {name.lower()}" for name, count in counts.items() if count)
-        return f"{self._ledger.file.name}: {sum(counts.values())}{total} trials ended   {said}"
+        left = self._pace.seconds_left()
+        clock = f"{_clock(self._pace.seconds_elapsed())} elapsed"
+        if left is not None:
+            clock += f", about {_clock(left)} left"
+        counts = count_states(list(entries.values()))
+        lines = [f"{self._ledger.file.name}: {ended}{total} trials ended, {clock}", counts]
+        return "\n".join(["", *lines])
 
-    def _footline(self, entries: dict[int, Entry], running: dict[int, Order]) -> str:
-        elapsed = time.monotonic() - self._started
-        text = f"{_clock(elapsed)} elapsed"
-        planned = self._ledger.num_planned
-        ended = [entry for number, entry in entries.items() if number not in running and entry.rows]
-        if planned is None or not ended or not self._epochs_done:
-            return text
+
+class Pace:
+    """How long a search will still take, judged by how long its epochs took so far.
+
+    Args:
+        num_planned: Trials in all; None makes no forecast.
+        horizon: Epochs of the longest training.
+        clock: Tells seconds.
+    """
+
+    def __init__(
+        self,
+        num_planned: int | None,
+        horizon: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._num_planned, self._horizon, self._clock = num_planned, horizon, clock
+        self._opened = clock()
+        self._begun: float | None = None
+        self._epochs = 0
+        self._end: float | None = None
+
+    def begin(self) -> None:
+        """The first trial starts; what came before does not count."""
+        self._begun = self._clock() if self._begun is None else self._begun
+
+    def note(
+        self, entries: Sequence[Entry], lengths: Mapping[int, int], *, new_epochs: int
+    ) -> None:
+        """Think again, an epoch or a trial having ended.
+
+        Args:
+            entries: All trials.
+            lengths: Epochs of those that run, by number.
+            new_epochs: Epochs that ended since the last call.
+        """
+        self._epochs += new_epochs
+        if self._num_planned is None or self._begun is None or not self._epochs:
+            return
+        done = [len(e.rows) for e in entries if e.started and e.number not in lengths]
         # Trials to come are expected to be as long as those that ended, stopped ones included.
-        mean_epochs = sum(len(entry.rows) for entry in ended) / len(ended)
-        left = max(planned - len(ended), 0) * mean_epochs
-        left -= sum(len(entries[number].rows) for number in running)
-        return f"{text}, about {_clock(max(left, 0) * elapsed / self._epochs_done)} left"
+        mean = sum(done) / len(done) if done else float(self._horizon)
+        left = max(self._num_planned - len(done) - len(lengths), 0) * mean
+        for entry in entries:
+            if entry.number in lengths:
+                length = lengths[entry.number]
+                expected = mean if len(entry.rows) < mean else length
+                left += max(min(expected, length) - len(entry.rows), 0)
+        now = self._clock()
+        self._end = now + left * (now - self._begun) / self._epochs
+
+    def seconds_elapsed(self) -> float:
+        """Seconds since the search was begun or continued."""
+        return self._clock() - self._opened
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the end, counted down between two thoughts; None for unknown."""
+        return None if self._end is None else max(self._end - self._clock(), 0.0)
 
 
 @contextmanager
@@ -146,6 +242,9 @@ def watching(ledger: Ledger, console: Console) -> Iterator[PlainScreen | LiveScr
     Args:
         ledger: The memory of the search.
         console: A terminal, or anything else.
+
+    Yields:
+        The screen, an observer of the search.
     """
     if not console.is_terminal or console.is_dumb_terminal:
         yield PlainScreen(ledger, console)
@@ -153,24 +252,6 @@ def watching(ledger: Ledger, console: Console) -> Iterator[PlainScreen | LiveScr
     screen = LiveScreen(ledger, console)
     with screen.live:
         yield screen
-
-
-def _cells(entry: Entry, length: int | None, best: Any) -> list[str]:
-    name = f"{entry.number}" + (" default" if entry.origin == "default" else "")
-    done = f"{len(entry.rows)}" + (f"/{length}" if length else "")
-    if not entry.rows:
-        return [name, entry.state, done, "–", "–", "–", "–"]
-    last = entry.rows[-1]
-    seconds = sum(row["seconds"] for row in entry.rows) / len(entry.rows)
-    return [
-        name,
-        entry.state,
-        done,
-        f"{last['score']:.4f}",
-        f"{best(entry):.4f}",
-        f"{seconds:.1f}",
-        f"{last['peak_memory_mb']:.0f} MB",
-    ]
 
 
 def _clock(seconds: float) -> str:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock
 
-__all__ = ["cut_torn_line", "open_storage"]
+from seglib.errors import Problem, RunError
+
+__all__ = ["cut_torn_line", "hide_password", "open_storage", "view_storage"]
+
+_SECONDS_TO_CONNECT = 10
 
 
 def open_storage(place: Path | str) -> BaseStorage:
@@ -20,19 +28,50 @@ def open_storage(place: Path | str) -> BaseStorage:
 
     Args:
         place: Where the memory lies.
+
+    Returns:
+        Optuna's storage.
+
+    Raises:
+        RunError: The journal is damaged, or the database cannot be used.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(place, str):
-        return RDBStorage(place)
+        return _connect(place, create=True)
+    if place.exists():
+        _replay(place, lambda: JournalStorage(_ReadOnlyBackend(place)))
     cut_torn_line(place)
     return JournalStorage(JournalFileBackend(str(place), lock_obj=_ProcessLock(place)))
 
 
+def view_storage(place: Path | str) -> BaseStorage:
+    """The same to look at only: nothing is written and no lock is taken.
+
+    Args:
+        place: Where the memory lies.
+
+    Returns:
+        Optuna's storage, as it is now.
+
+    Raises:
+        RunError: The journal is missing or damaged, or the database cannot be used.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if isinstance(place, str):
+        return _connect(place, create=False)
+    if not place.exists():
+        raise RunError(str(place.parent), [Problem(place.name, "no such file", "a journal")])
+    return _replay(place, lambda: JournalStorage(_ReadOnlyBackend(place)))
+
+
 def cut_torn_line(path: Path) -> int:
-    """Cut what follows the last line end of a file; the number of bytes cut.
+    """Cut what follows the last line end of a file.
 
     Args:
         path: A file of whole lines; it may be missing.
+
+    Returns:
+        The number of bytes cut.
     """
     if not path.exists():
         return 0
@@ -41,6 +80,65 @@ def cut_torn_line(path: Path) -> int:
     if whole < len(text):
         os.truncate(path, whole)
     return len(text) - whole
+
+
+def hide_password(url: str) -> str:
+    """A database URL that may be shown and written down."""
+    return re.sub(r"//([^/@:]*):[^/]*@", r"//\1:***@", url)
+
+
+def _replay(path: Path, read: Callable[[], BaseStorage]) -> BaseStorage:
+    """Whatever Optuna cannot make sense of is a fault of the file."""
+    try:
+        return read()
+    except RunError:
+        raise
+    except Exception as error:
+        found = f"lines that contradict each other ({type(error).__name__}: {error})"
+        raise _damaged(path, "journal", found) from None
+
+
+def _damaged(path: Path, place: str, found: str) -> RunError:
+    hint = "put back a copy of the file, or give another --out to start anew"
+    return RunError(str(path), [Problem(place, found, "what a search wrote", hint)])
+
+
+def _connect(url: str, *, create: bool) -> BaseStorage:
+    """A database; what is wrong with it is told in one sentence and without the password."""
+    # SQLite has no server to wait for.
+    server = "://" in url and not url.startswith("sqlite")
+    arguments = {"connect_args": {"connect_timeout": _SECONDS_TO_CONNECT}} if server else {}
+    try:
+        return RDBStorage(url, engine_kwargs=arguments, skip_table_creation=not create)
+    except Exception as error:
+        # drivers have exceptions of their own, so no list of kinds would be complete
+        reason = (str(error.__cause__ or error).splitlines() or [""])[0].replace(url, "the URL")
+        found = f"{hide_password(url)} ({type(error).__name__}: {reason})"
+        wanted = "the URL of a database that answers, as in sqlite:///search.db"
+        hint = "install the driver of that database" if isinstance(error, ImportError) else ""
+        raise RunError("command line", [Problem("--storage", found, wanted, hint)]) from None
+
+
+class _ReadOnlyBackend(BaseJournalBackend):
+    """The whole lines of a journal, also while another process appends to it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        lines = self._path.read_bytes().split(b"\n")[:-1]
+        for number, line in enumerate(lines[log_number_from:], start=log_number_from + 1):
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict) or "op_code" not in entry:
+                shown = line[:60].decode(errors="replace")
+                raise _damaged(self._path, f"line {number}", repr(shown))
+            yield entry
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        raise AssertionError("this view of the journal writes nothing")
 
 
 class _ProcessLock(JournalFileOpenLock):

@@ -6,7 +6,9 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tune.ledger import Ledger, Order
 __all__ = ["TensorBoardTracker", "WandbTracker", "build_trackers", "choose_wandb_mode"]
 
 MOST_SECONDS_AT_EXIT = 30.0
+_SECONDS_FOR_AN_ANSWER = 10.0
 
 log = logging.getLogger("segtune")
 
@@ -24,6 +27,7 @@ class _Background:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._closing = False
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -36,6 +40,7 @@ class _Background:
         """Wait for the jobs to be done, no longer than this; was all done?"""
         self._jobs.put(None)
         self._thread.join(seconds)
+        self._closing = True
         return not self._thread.is_alive()
 
     def _work(self) -> None:
@@ -43,13 +48,12 @@ class _Background:
             try:
                 job()
             except Exception as error:
-                first_line = (str(error).splitlines() or [""])[0]
-                log.warning(
-                    "%s stopped (%s: %s); the search goes on without it",
-                    self._name,
-                    type(error).__name__,
-                    first_line,
-                )
+                if not self._closing:
+                    log.warning(
+                        "%s stopped (%s); the search goes on without it",
+                        self._name,
+                        _first_line(error),
+                    )
                 return
 
 
@@ -57,7 +61,9 @@ class WandbTracker:
     """One W&B run per trial, grouped by study, made in the driver and never in a trial.
 
     A run's id follows from the study and the trial's number, so a continued search
-    continues the same runs.
+    continues the same runs. A run is told all that the ledger knows of its trial, so
+    the files of the last one written under an id are complete. When the server does
+    not answer, the runs are written offline from then on, for ``wandb sync``.
 
     Args:
         ledger: The memory of the search.
@@ -69,18 +75,18 @@ class WandbTracker:
     def __init__(self, ledger: Ledger, folder: Path, mode: str, shared: Mapping[str, Any]) -> None:
         self._ledger, self._folder, self._mode = ledger, folder, mode
         self._shared = dict(shared)
+        self._answered = False
         self._runs: dict[int, Any] = {}
         self._background = _Background("Weights & Biases")
 
     def started(self, order: Order) -> None:
         """Open the trial's run."""
-        self._background.submit(lambda: self._open(order))
+        known = list(self._ledger.entry(order.number).rows)
+        self._background.submit(lambda: self._open(order, known))
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """Log an epoch's figures."""
-        figures = {key: value for key, value in row.items() if key != "epoch"}
-        epoch = int(row["epoch"])
-        self._background.submit(lambda: self._runs[number].log(figures, step=epoch))
+        self._background.submit(lambda: self._log(number, row))
 
     def finished(self, number: int) -> None:
         """Write the summary and close the trial's run."""
@@ -103,14 +109,37 @@ class WandbTracker:
                 MOST_SECONDS_AT_EXIT,
                 self._folder / "wandb",
             )
+            _end_wandb_service()
 
-    def _open(self, order: Order) -> None:
+    def _open(self, order: Order, known: Sequence[Mapping[str, float]]) -> None:
         if order.number in self._runs:
             return
+        os.environ.setdefault("WANDB_SILENT", "true")
+        if self._mode == "online" and not self._answered:
+            self._ask_server()
+        self._runs[order.number] = self._new_run(order)
+        for row in known:
+            self._log(order.number, row)
+
+    def _ask_server(self) -> None:
+        """Go offline if nobody answers, before W&B tries for minutes and then gives up."""
+        import wandb
+
+        url = str(wandb.setup().settings.base_url)
+        try:
+            urllib.request.urlopen(url, timeout=_SECONDS_FOR_AN_ANSWER).close()
+        except urllib.error.HTTPError:
+            pass  # an answer too
+        except OSError as error:
+            self._mode = "offline"
+            log.warning("%s does not answer (%s); W&B runs are written offline", url, error)
+        self._answered = True
+
+    def _new_run(self, order: Order) -> Any:
         import wandb
 
         file = self._ledger.file
-        self._runs[order.number] = wandb.init(
+        return wandb.init(
             project=file.project or "segtune",
             entity=file.entity,
             group=file.name,
@@ -124,6 +153,10 @@ class WandbTracker:
             settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
         )
 
+    def _log(self, number: int, row: Mapping[str, float]) -> None:
+        figures = {key: value for key, value in row.items() if key != "epoch"}
+        self._runs[number].log(figures, step=int(row["epoch"]))
+
     def _close_all(self) -> None:
         for number in list(self._runs):
             self._close(number, {})
@@ -136,14 +169,18 @@ class WandbTracker:
 
 
 class TensorBoardTracker:
-    """One TensorBoard event file per trial, under ``tensorboard/<number>`` of the run directory.
+    """One TensorBoard run per trial, under ``tensorboard/<number>`` of the run directory.
+
+    A trial that goes on gets a new event file with all that the ledger knows, which
+    makes TensorBoard drop the steps of the file before.
 
     Args:
+        ledger: The memory of the search.
         folder: The run directory.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self._ledger, self._folder = ledger, folder
         self._writers: dict[int, Any] = {}
 
     def started(self, order: Order) -> None:
@@ -151,22 +188,32 @@ class TensorBoardTracker:
         from tensorboardX import SummaryWriter
 
         folder = self._folder / "tensorboard" / str(order.number)
-        self._writers[order.number] = SummaryWriter(str(folder))
+        known = list(self._ledger.entry(order.number).rows)
+        self._writers[order.number] = SummaryWriter(str(folder), purge_step=1 if known else None)
+        for row in known:
+            self._log(order.number, row)
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """Write an epoch's figures."""
-        for key, value in row.items():
-            if key != "epoch":
-                self._writers[number].add_scalar(key, value, int(row["epoch"]))
+        self._log(number, row)
 
     def finished(self, number: int) -> None:
         """Close the trial's event file."""
-        self._writers.pop(number).close()
+        writer = self._writers.pop(number, None)
+        if writer is not None:
+            writer.close()
 
     def close(self) -> None:
         """Close what is open."""
         for number in list(self._writers):
             self.finished(number)
+
+    def _log(self, number: int, row: Mapping[str, float]) -> None:
+        writer = self._writers[number]
+        for key, value in row.items():
+            if key != "epoch":
+                writer.add_scalar(key, value, int(row["epoch"]))
+        writer.flush()
 
 
 def build_trackers(ledger: Ledger, folder: Path) -> list[WandbTracker | TensorBoardTracker]:
@@ -175,6 +222,9 @@ def build_trackers(ledger: Ledger, folder: Path) -> list[WandbTracker | TensorBo
     Args:
         ledger: The memory of the search.
         folder: The run directory.
+
+    Returns:
+        None, one or both.
     """
     trackers: list[WandbTracker | TensorBoardTracker] = []
     mode = choose_wandb_mode(ledger.file.tracking.wandb)
@@ -183,7 +233,7 @@ def build_trackers(ledger: Ledger, folder: Path) -> list[WandbTracker | TensorBo
         shared = {"study": ledger.file.name, "demo": ledger.file.demo, "data": data}
         trackers.append(WandbTracker(ledger, folder, mode, shared))
     if ledger.file.tracking.tensorboard:
-        trackers.append(TensorBoardTracker(folder))
+        trackers.append(TensorBoardTracker(ledger, folder))
     return trackers
 
 
@@ -195,6 +245,9 @@ def choose_wandb_mode(wish: str) -> str | None:
 
     Args:
         wish: ``auto``, ``online``, ``offline`` or ``off``.
+
+    Returns:
+        The mode, or None for no tracking there.
     """
     forced = os.environ.get("WANDB_MODE")
     if wish == "off" or forced == "disabled":
@@ -214,3 +267,20 @@ def _netrc_knows_wandb() -> bool:
         return netrc.netrc(str(path)).authenticators("api.wandb.ai") is not None
     except (OSError, RuntimeError, netrc.NetrcParseError):
         return False
+
+
+def _end_wandb_service() -> None:
+    """End W&B's helper process: on leaving Python, W&B would wait for it without a limit.
+
+    What it was told lies in the run directory already, for ``wandb sync``.
+    """
+    from wandb.sdk import wandb_setup
+
+    service = wandb_setup.singleton()._connection
+    process = getattr(getattr(service, "_proc", None), "_process", None)
+    if process is not None:
+        process.kill()
+
+
+def _first_line(error: Exception) -> str:
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])

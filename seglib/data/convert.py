@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglib.data.dataset import Item
-from seglib.data.pixels import Frame, blank_channels, to_bytes
+from seglib.data.pixels import SCALES, Frame, blank_channels, to_bytes
 from seglib.data.readers import NIFTI_SUFFIXES, Picture, read_array, read_mask
 from seglib.errors import DataError, Problem
 from seglib.target import Target
@@ -145,7 +145,7 @@ def _finish(
     masks = np.empty(images.shape[:3], dtype=np.uint8)
     rows = []
     for position, z in enumerate(kept):
-        images[position] = frame.place_image(stored[z])
+        images[position] = frame.place_image(stored[z], SCALES[plan.normalise].fill)
         masks[position] = frame.place_mask(labels[z])
         inside = frame.place_mask(body[z].astype(np.uint8))
         rows.append(

@@ -2,37 +2,51 @@
 
 Preparation and prediction share this file, so an image is treated alike in both.
 
-==========  =================================  ======================  =============
+==========  =================================  ======================  ==================
 normalise   range that is kept                 of                      network sees
-==========  =================================  ======================  =============
-zscore      mean -3 to +5 deviations, in body  a file and channel      -3 to 5
+==========  =================================  ======================  ==================
+zscore      mean -3 to +5 deviations, in body  a file and channel      -3 to 5, 0 outside
 percentile  0.5 % to 99.5 %                    a file and channel      -1 to 1
 window      the window, in HU                  all files alike         -1 to 1
 none        0 to 255, as stored                all files alike         -1 to 1
-==========  =================================  ======================  =============
+==========  =================================  ======================  ==================
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SCALES", "Frame", "blank_channels", "to_bytes"]
+__all__ = ["SCALES", "Frame", "Scale", "blank_channels", "to_bytes"]
 
-Z_LOW, Z_HIGH = -3.0, 5.0
-Z_STEP = (Z_HIGH - Z_LOW) / 254  # values 1 to 255; 0 is kept for "outside the body"
 
-SCALES: dict[str, tuple[float, float]] = {
-    "zscore": (Z_STEP, Z_LOW - Z_STEP),
-    "percentile": (2 / 255, -1.0),
-    "window": (2 / 255, -1.0),
-    "none": (2 / 255, -1.0),
+class Scale(NamedTuple):
+    """How stored bytes become what the network sees: ``byte * scale + offset``.
+
+    ``fill`` is the byte for whatever holds no image: outside the body, padding, and
+    what an augmentation moves in from beyond the border.
+    """
+
+    scale: float
+    offset: float
+    fill: int
+
+
+_GREYS = Scale(2 / 255, -1.0, fill=0)
+
+SCALES: dict[str, Scale] = {
+    # The body's mean is exactly 0, and so is all that lies outside: an edge of three
+    # deviations around every brain would drown what differs within it.
+    "zscore": Scale(1 / 32, -3.0, fill=96),
+    "percentile": _GREYS,
+    "window": _GREYS,
+    "none": _GREYS,
 }
-"""Scale and offset that turn stored bytes into what the network sees."""
+"""The scale of each way to normalise."""
 
 OUTSIDE_SHARE = 0.05
 """Zeros are taken for "outside the body" when at least so many voxels are zero."""
@@ -46,7 +60,7 @@ def to_bytes(
     For ``zscore`` the body is where a channel is not 0, if 5 % of it or more is
     exactly 0, else everything. For ``window`` it is what lies above the low end,
     for the others what lies above the lowest value. A blank channel has no body and
-    is stored as 0 where its own values would set the range.
+    is stored as fill where its own values would set the range.
 
     Args:
         image: All slices of the file.
@@ -68,7 +82,7 @@ def to_bytes(
     for number in range(image.shape[3]):
         channel = image[..., number]
         if normalise in ("zscore", "percentile") and channel.min() == channel.max():
-            bytes_[..., number] = 0
+            bytes_[..., number] = SCALES[normalise].fill
             continue
         if normalise == "zscore":
             bytes_[..., number], inside = _zscore(channel)
@@ -103,15 +117,16 @@ def blank_channels(image: npt.NDArray[Any]) -> tuple[int, ...]:
 def _zscore(
     channel: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Standard deviations from the mean of the body, as bytes above 0; 0 outside."""
+    """Standard deviations from the mean of the body, as bytes; fill outside."""
     inside = channel != 0
     if np.count_nonzero(inside) > (1 - OUTSIDE_SHARE) * inside.size:
         inside = np.ones_like(inside)
     values = channel[inside].astype(np.float32)
     mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
     z = (values - np.float32(mean)) / np.float32(std or 1.0)
-    stored = np.zeros(channel.shape, dtype=np.uint8)
-    stored[inside] = 1 + np.rint((np.clip(z, Z_LOW, Z_HIGH) - Z_LOW) / Z_STEP)
+    scale, offset, fill = SCALES["zscore"]
+    stored = np.full(channel.shape, fill, dtype=np.uint8)
+    stored[inside] = np.rint(np.clip((z - offset) / scale, 0, 255))
     return stored, inside
 
 
@@ -158,11 +173,12 @@ class Frame:
         """First row and column of the content in the square."""
         return (self.size - self.inner[0]) // 2, (self.size - self.inner[1]) // 2
 
-    def place_image(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Resize and pad with 0: area when shrinking, cubic when enlarging.
+    def place_image(self, image: npt.NDArray[np.uint8], fill: int) -> npt.NDArray[np.uint8]:
+        """Resize and pad: area when shrinking, cubic when enlarging.
 
         Args:
             image: Each channel is resized by itself.
+            fill: Byte for the padding.
 
         Returns:
             The square.
@@ -173,7 +189,7 @@ class Frame:
         """
         shrinks = self.size < max(self.height, self.width)
         how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        planes = [self._place(image[..., i], how) for i in range(image.shape[2])]
+        planes = [self._place(image[..., i], how, fill) for i in range(image.shape[2])]
         return np.stack(planes, axis=-1)
 
     def place_mask(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -189,7 +205,7 @@ class Frame:
             - mask: ``(height, width)``
             - returns: ``(size, size)``
         """
-        return self._place(mask, cv2.INTER_NEAREST_EXACT)
+        return self._place(mask, cv2.INTER_NEAREST_EXACT, 0)
 
     def take_back(self, plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Cut the padding off and return to the size of the source.
@@ -214,9 +230,9 @@ class Frame:
         )
         return restored
 
-    def _place(self, plane: npt.NDArray[np.uint8], how: int) -> npt.NDArray[np.uint8]:
+    def _place(self, plane: npt.NDArray[np.uint8], how: int, fill: int) -> npt.NDArray[np.uint8]:
         (top, left), (height, width) = self.corner, self.inner
-        square = np.zeros((self.size, self.size), dtype=np.uint8)
+        square = np.full((self.size, self.size), fill, dtype=np.uint8)
         content = np.ascontiguousarray(plane)
         if (height, width) != plane.shape:
             content = cv2.resize(content, (width, height), interpolation=how)

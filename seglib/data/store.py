@@ -38,8 +38,8 @@ class StoreInfo(BaseModel):
     """What a store holds, in words and numbers; the content of ``store.json``.
 
     ``scale`` and ``offset`` turn stored values into what the network sees:
-    ``image = uint8 * scale + offset``. The last six fields are filled in when the
-    store is written.
+    ``image = uint8 * scale + offset``; the byte ``fill`` holds no image. The last six
+    fields are filled in when the store is written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,6 +51,7 @@ class StoreInfo(BaseModel):
     scale: float
     offset: float
     layout: str
+    fill: int = 0
     phantom: bool = False
     notes: tuple[str, ...] = ()
 
@@ -154,14 +155,14 @@ class Store:
         return self.info.offset
 
     @property
+    def fill(self) -> int:
+        """Byte of whatever holds no image."""
+        return self.info.fill
+
+    @property
     def phantom(self) -> bool:
         """Whether the patients are generated."""
         return self.info.phantom
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know about the data; not faults."""
-        return self.info.notes
 
     def has_foreground(self) -> npt.NDArray[np.bool_]:
         """Tell for each slice whether any class is present.

@@ -8,7 +8,6 @@ import sys
 import threading
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,64 +16,7 @@ from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec
 from seglib.data.store import Store
 from seglib.errors import DataError
-
-SIZE = 24
-REGIONS = DataSpec(target="regions", channels=("flair", "t1ce"), image_size=SIZE, layout="brats")
-PAIRS = DataSpec(image_size=SIZE, normalise="none")
-
-
-def write_volume(path: Path, array: np.ndarray, spacing_mm: tuple[float, ...] = (2, 1, 1)) -> None:
-    """Write ``(Z, H, W)`` with its spacing along z, y, x."""
-    affine = np.diag([*spacing_mm[::-1], 1.0])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(array.transpose(2, 1, 0), affine), path)
-
-
-def write_patient(root: Path, number: int, *, size: int = SIZE, depth: int = 6) -> Path:
-    """A grey ball of body, a bright box of tumour in slices 2 and 3; slices 0 and 5 empty."""
-    rng = np.random.default_rng(number)
-    seg = np.zeros((depth, size, size), dtype=np.uint8)
-    low, high = size // 4, size // 2
-    seg[2:4, low:high, low : high + 2] = 2
-    seg[2:4, low : high - 1, low:high] = 4
-    seg[3, low : low + 2, low : low + 2] = 1
-    folder = root / f"BraTS2021_{number:05d}"
-    for name in ("flair", "t1ce"):
-        body = np.zeros(seg.shape, dtype=np.int16)
-        body[1:-1, 2:-2, 2:-2] = rng.integers(100, 200, body[1:-1, 2:-2, 2:-2].shape)
-        body[seg > 0] = 900
-        write_volume(folder / f"{folder.name}_{name}.nii.gz", body)
-    write_volume(folder / f"{folder.name}_seg.nii.gz", seg)
-    return folder
-
-
-def write_pair(root: Path, name: str, *, size: tuple[int, int] = (SIZE, SIZE)) -> None:
-    rng = np.random.default_rng(sum(name.encode()))
-    image = rng.integers(0, 100, size, dtype=np.uint8)
-    mask = np.zeros(size, dtype=np.uint8)
-    mask[4:12, 6:14] = 255
-    image[mask > 0] += 150
-    save_pair(root, name, image, mask)
-
-
-def save_pair(root: Path, name: str, image: np.ndarray, mask: np.ndarray) -> None:
-    for folder, array in (("Image", image), ("Mask", mask)):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(root / folder / f"{name}.png")
-
-
-@pytest.fixture
-def brats(tmp_path: Path) -> Path:
-    for number in range(3):
-        write_patient(tmp_path / "brats", number)
-    return tmp_path / "brats"
-
-
-@pytest.fixture
-def pairs(tmp_path: Path) -> Path:
-    for name in ("a", "b", "c"):
-        write_pair(tmp_path / "pairs", name)
-    return tmp_path / "pairs"
+from tests.seglib.data.sources import PAIRS, REGIONS, SIZE, write_patient
 
 
 def files_of(store: Store) -> dict[str, bytes]:
@@ -87,7 +29,7 @@ def test_masks_sit_where_the_image_says(brats: Path, tmp_path: Path) -> None:
     assert store.channels == ("flair", "t1ce")
     bright = store.images[..., 0] * store.scale + store.offset > 2
     assert np.array_equal(bright, store.masks > 0)
-    assert (store.images[:, 0] == 0).all()
+    assert (store.images[:, 0] == store.fill).all()  # no body there
 
 
 def test_index_counts_what_the_arrays_hold(brats: Path, tmp_path: Path) -> None:
@@ -173,107 +115,6 @@ def test_processes_give_the_same_bytes_as_none(brats: Path, tmp_path: Path) -> N
     )
     assert files_of(shared) == files_of(alone)
     assert calls[-3:] == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_all_faults_are_listed_at_once(pairs: Path, tmp_path: Path) -> None:
-    square = np.arange(SIZE * SIZE, dtype=np.uint8).reshape(SIZE, SIZE)
-    mask = np.where(square > 200, 255, 0).astype(np.uint8)
-    save_pair(pairs, "d", square, np.where(mask > 0, 77, 0).astype(np.uint8))
-    save_pair(pairs, "e", square, mask[:-2])
-    save_pair(pairs, "f", np.full_like(square, 9), mask)
-    save_pair(pairs, "g", np.stack([square] * 3, axis=2), mask)
-    save_pair(pairs, "h", square, mask)
-    (pairs / "Mask" / "h.png").write_bytes(b"no image")
-    with pytest.raises(DataError) as caught:
-        prepare(PAIRS, pairs, tmp_path / "root")
-    text = str(caught.value)
-    assert len(caught.value.problems) == 5
-    assert "Mask/d.png: found grey values 77 ; wanted only 0, 1, 255" in text
-    assert "Mask/e.png beside e.png: found size (22, 24) ; wanted size (24, 24)" in text
-    assert "Image/f.png: found one value only (9) in channel grey" in text
-    assert "Image/g.png: found 3 channels ; wanted 1 (grey)" in text
-    assert "Mask/h.png: found" in text
-    assert not [path for path in (tmp_path / "root" / "stores").iterdir() if path.is_dir()]
-
-
-def test_long_lists_of_faults_are_cut(tmp_path: Path) -> None:
-    for number in range(25):
-        save_pair(
-            tmp_path / "pairs",
-            f"x{number}",
-            np.eye(16, dtype=np.uint8) * (number + 1),
-            np.full((16, 16), 3, dtype=np.uint8),
-        )
-    with pytest.raises(DataError, match="and more: found 5 further problems") as caught:
-        prepare(PAIRS, tmp_path / "pairs", tmp_path / "root")
-    assert len(caught.value.problems) == 21
-
-
-def test_volumes_on_other_grids_are_refused(tmp_path: Path) -> None:
-    flair = {}
-    for number in range(3):
-        folder = write_patient(tmp_path / "brats", number)
-        flair[number] = folder / f"{folder.name}_flair.nii.gz"
-    array = np.arange(6 * SIZE * SIZE, dtype=np.int16).reshape(6, SIZE, SIZE)
-    write_volume(flair[0], array, (2, 1, 1.5))
-    write_volume(flair[1], array, (2, -1, 1))
-    array = array.astype(np.float32)
-    array[0, 0, 0] = np.nan
-    write_volume(flair[2], array)
-    with pytest.raises(DataError) as caught:
-        prepare(REGIONS, tmp_path / "brats", tmp_path / "root")
-    text = str(caught.value)
-    assert "found spacing (2.0, 1.0, 1.0) mm ; wanted spacing (2.0, 1.0, 1.5) mm" in text
-    assert "found axes towards RAS ; wanted axes towards RPS" in text
-    assert "00002_flair.nii.gz: found 1 values that are NaN" in text
-
-
-def test_all_empty_masks_are_an_error(tmp_path: Path) -> None:
-    image = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    save_pair(tmp_path / "pairs", "a", image, np.zeros_like(image))
-    with pytest.raises(DataError, match="found no foreground at all in 1 masks"):
-        prepare(PAIRS, tmp_path / "pairs", tmp_path / "root")
-
-
-def test_class_absent_from_the_set_is_an_error(pairs: Path, tmp_path: Path) -> None:
-    spec = PAIRS.model_copy(
-        update={"target": "organs", "classes": {"lung": (255,), "heart": (128,)}}
-    )
-    with pytest.raises(DataError, match="found class 'heart' in none of 3 masks"):
-        prepare(spec, pairs, tmp_path / "root")
-
-
-def test_label_that_resizing_would_lose_is_an_error(tmp_path: Path) -> None:
-    image = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64).astype(np.uint8)
-    mask = np.zeros_like(image)
-    mask[8:24, 8:24], mask[40, 40] = 156, 251
-    save_pair(tmp_path / "pairs", "a", image, mask)
-    spec = PAIRS.model_copy(update={"target": "organs", "image_size": 16})
-    with pytest.raises(DataError, match=r"label 2 \(grey value 251\) lost on the way, 1 pixels"):
-        prepare(spec, tmp_path / "pairs", tmp_path / "root")
-    whole = prepare(spec.model_copy(update={"image_size": 64}), tmp_path / "pairs", tmp_path / "r")
-    assert np.unique(whole.masks).tolist() == [0, 1, 2]
-
-
-def test_blank_slice_is_fine_in_a_stack_only(tmp_path: Path) -> None:
-    root = tmp_path / "pairs"
-    for name in ("Im1_1", "Im1_2", "Im2_1"):
-        write_pair(root, name)
-    blank = np.zeros((SIZE, SIZE), dtype=np.uint8)
-    save_pair(root, "Im1_3", blank, blank)
-    store = prepare(PAIRS, root, tmp_path / "root")
-    assert "1 slices have a blank channel" in store.notes
-    assert len(store) == 4
-    save_pair(root, "Im3_1", blank, blank)
-    with pytest.raises(DataError, match=r"Im3_1\.png: found one value only \(0\)"):
-        prepare(PAIRS, root, tmp_path / "root")
-
-
-def test_same_image_of_two_patients_is_noted(pairs: Path, tmp_path: Path) -> None:
-    for folder in ("Image", "Mask"):
-        (pairs / folder / "z.png").write_bytes((pairs / folder / "a.png").read_bytes())
-    notes = " ".join(prepare(PAIRS, pairs, tmp_path / "root").notes)
-    assert "1 images are there under more than one patient, such as a.png and z.png" in notes
 
 
 def test_damaged_store_is_made_anew(pairs: Path, tmp_path: Path) -> None:

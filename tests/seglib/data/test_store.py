@@ -61,7 +61,7 @@ def test_pieces_come_back_as_one(tmp_path: Path, sizes: tuple[int, ...]) -> None
     assert store.index["slice"].tolist() == list(range(6))
     assert (len(store), store.info.num_cases, store.info.num_groups) == (6, 3, 2)
     assert store.target == TARGET
-    assert store.notes == ("a note",)
+    assert store.info.notes == ("a note",)
     assert (store.num_channels, store.image_size, store.scale, store.offset) == (2, 16, 0.5, -1.0)
 
 

@@ -1,0 +1,194 @@
+"""The leaderboard for a terminal, at the end of a search and while another process runs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from seglib.data.spec import PHANTOM_LAYOUTS
+from seglib.errors import Problem, RunError
+from tune.entries import Entry, read_entries
+from tune.report import best_entry, best_row, build_leaderboard, class_columns
+from tune.run_directory import RunDirectory
+from tune.storage import view_storage
+from tune.study_file import StudyFile, load_study
+
+__all__ = ["count_states", "render_leaderboard", "show_leaderboard", "show_status"]
+
+_MOST_FAILURES_SHOWN = 5
+
+
+def show_status(run: Path, console: Console, storage: str | None = None) -> None:
+    """Print how a search stands. Nothing is written, so another process may be at it.
+
+    Args:
+        run: The run directory.
+        console: Where to print.
+        storage: The ledger's database, where its URL has a password in it.
+
+    Raises:
+        RunError: It is not a run directory, or its ledger cannot be read.
+        StudyFileError: Its study file is damaged.
+    """
+    folder = RunDirectory(run.resolve())
+    if not folder.study.is_file():
+        found = "no study.yaml" if run.is_dir() else "no such folder"
+        raise RunError(str(run), [Problem("run directory", found, "one, such as runs/brats")])
+    study = load_study(folder.study, demo=False)
+    place = storage or _place_of(folder)
+    entries = read_entries(study.name, view_storage(place))
+    console.print(_headline(study, entries, place), markup=False, highlight=False, soft_wrap=True)
+    for entry in entries:
+        if entry.state == "RUNNING":
+            console.print(_running(study, entry), markup=False, highlight=False, soft_wrap=True)
+    show_leaderboard(study, entries, console)
+
+
+def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Console) -> bool:
+    """Print the best trials, the winner's settings and the failures.
+
+    Args:
+        study: What was searched.
+        entries: All its trials.
+        console: Where to print.
+
+    Returns:
+        Is there a best trial?
+    """
+    best = best_entry(study, entries)
+    if best is None:
+        console.print("no trial has finished an epoch", style="bold red")
+    else:
+        console.print(render_leaderboard(study, build_leaderboard(study, entries)))
+        console.print(_winner(study, best, entries), markup=False, highlight=False)
+    failed = [entry for entry in entries if entry.state == "FAIL" and entry.started]
+    for entry in failed[-_MOST_FAILURES_SHOWN:]:
+        line = f"trial {entry.number} failed: {entry.reason}"
+        console.print(line, markup=False, highlight=False, style="red", soft_wrap=True)
+    if len(failed) > _MOST_FAILURES_SHOWN:
+        console.print(f"{len(failed)} trials failed in all", style="red")
+    return best is not None
+
+
+def render_leaderboard(study: StudyFile, table: pd.DataFrame, *, rows: int = 10) -> Table:
+    """The first rows of the leaderboard, a line each, with the settings that differ.
+
+    Args:
+        study: What was searched.
+        table: From :func:`tune.report.build_leaderboard`.
+        rows: How many trials to show.
+
+    Returns:
+        A table as wide as the terminal allows; the settings give way.
+    """
+    demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
+    title = f"{study.name}: best {study.metric.name} per trial on validation cases{demo}"
+    view = Table(
+        title=title, title_justify="left", title_style="bold", header_style="bold",
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    classes = class_columns(table)
+    classes = classes if len(classes) > 1 else []
+    view.add_column("trial", no_wrap=True)
+    view.add_column("state", no_wrap=True)
+    view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True)
+    for name in [*(name.removeprefix("dice_") for name in classes), "epoch", "time"]:
+        view.add_column(name, justify="right", no_wrap=True)
+    view.add_column("settings that differ", style="cyan", no_wrap=True, overflow="ellipsis")
+    knobs = [name for name in study.space.names if table[name].nunique(dropna=False) > 1]
+    for place, row in enumerate(table.head(rows).to_dict("records")):
+        view.add_row(
+            f"{row['trial']}" + (" default" if row["origin"] == "default" else ""),
+            str(row["state"]),
+            _score(row["score"]),
+            *(_score(row[name]) for name in classes),
+            f"{row['best_epoch']:.0f}/{row['epochs']}" if row["epochs"] else "–",
+            _clock(row["seconds"]),
+            _settings({name: row[name] for name in knobs}),
+            style="green" if place == 0 and row["epochs"] else "",
+        )
+    if len(table) > rows:
+        view.caption = f"{len(table) - rows} more in leaderboard.csv"
+        view.caption_justify = "left"
+    return view
+
+
+def count_states(entries: Sequence[Entry]) -> str:
+    """How many trials ended which way, in words.
+
+    Args:
+        entries: All trials.
+
+    Returns:
+        Such as ``5 complete, 3 pruned``.
+    """
+    words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+    states = [entry.state for entry in entries if entry.started]
+    parts = [f"{states.count(s)} {word}" for s, word in words.items() if s in states]
+    refused = sum(entry.state == "FAIL" and not entry.started for entry in entries)
+    return ", ".join([*parts, f"{refused} cannot fit"] if refused else parts)
+
+
+def _place_of(folder: RunDirectory) -> Path | str:
+    name = folder.storage_name()
+    if name is None or name == folder.journal.name:
+        return folder.journal
+    if ":***@" in name:
+        hint = f"its URL with the password in place of ***: {name}"
+        raise RunError("command line", [Problem("--storage", "nothing", "the database", hint)])
+    return name
+
+
+def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str) -> str:
+    ended = sum(entry.started and entry.state != "RUNNING" for entry in entries)
+    total = f" of {study.num_planned}" if study.num_planned is not None else ""
+    text = f"{study.name}: {ended}{total} trials ended ({count_states(entries) or 'none yet'})"
+    if isinstance(place, Path):
+        text += f"; last written {_clock(time.time() - place.stat().st_mtime)} ago"
+    return text
+
+
+def _running(study: StudyFile, entry: Entry) -> str:
+    best = best_row(study, entry)
+    length = entry.recipe.get("epochs", "?")
+    score = f", best {study.metric.name} {best['score']:.4f}" if best is not None else ""
+    return f"  trial {entry.number} in training: {len(entry.rows)} of {length} epochs{score}"
+
+
+def _winner(study: StudyFile, best: Entry, entries: Sequence[Entry]) -> str:
+    """The best trial in words, and what it gained over the default recipe."""
+    row = best_row(study, best) or {}
+    text = f"best: trial {best.number}, {study.metric.name} {row['score']:.4f} at epoch "
+    text += f"{row['epoch']:.0f}"
+    default = next((entry for entry in entries if entry.origin == "default"), None)
+    reference = best_row(study, default) if default is not None else None
+    if reference is not None and default is not best:
+        gain = row["score"] - reference["score"]
+        text += f", {gain:+.4f} against the default recipe"
+    return f"{text}\n  {_settings(best.values)}"
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    known = {name: value for name, value in values.items() if value == value and value is not None}
+    return ", ".join(f"{name} {_brief(value)}" for name, value in known.items())
+
+
+def _brief(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None or value != value else f"{value:.4f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
