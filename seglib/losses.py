@@ -172,7 +172,7 @@ class TverskyLoss(nn.Module):
         - returns: ``()`` in ``[0, 1]``
 
     Raises:
-        ValueError: A price or ``gamma`` is negative, both prices are 0, or ``smooth`` is not above 0.
+        ValueError: A price or ``gamma`` is negative, both prices or ``smooth`` are 0.
 
     Source:
         Salehi et al. 2017, arXiv:1706.05721; Abraham & Khan 2018, arXiv:1810.07842.

@@ -15,7 +15,7 @@ from rich.table import Table
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import Problem, RunError
 from tune.entries import Entry, read_entries
-from tune.report import best_entry, best_row, build_leaderboard, class_columns
+from tune.report import best_entry, best_row, build_leaderboard, class_columns, parameter_columns
 from tune.run_directory import RunDirectory
 from tune.storage import view_storage
 from tune.study_file import StudyFile, load_study
@@ -96,13 +96,14 @@ def render_leaderboard(study: StudyFile, table: pd.DataFrame, *, rows: int = 10)
     )  # fmt: skip
     classes = class_columns(table)
     classes = classes if len(classes) > 1 else []
-    view.add_column("trial", no_wrap=True)
-    view.add_column("state", no_wrap=True)
-    view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True)
+    # Given widths hold; what a narrow terminal lacks is taken from the settings.
+    for name, width in (("trial", len(f"{table['trial'].max()} default")), ("state", 8)):
+        view.add_column(name, no_wrap=True, min_width=width)
+    view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True, min_width=6)
     for name in [*(name.removeprefix("dice_") for name in classes), "epoch", "time"]:
-        view.add_column(name, justify="right", no_wrap=True)
+        view.add_column(name, justify="right", no_wrap=True, min_width=5 if name == "epoch" else 6)
     view.add_column("settings that differ", style="cyan", no_wrap=True, overflow="ellipsis")
-    knobs = [name for name in study.space.names if table[name].nunique(dropna=False) > 1]
+    knobs = [name for name in parameter_columns(study) if table[name].nunique(dropna=False) > 1]
     for place, row in enumerate(table.head(rows).to_dict("records")):
         view.add_row(
             f"{row['trial']}" + (" default" if row["origin"] == "default" else ""),

@@ -14,7 +14,14 @@ from tune.run_directory import RunDirectory, write_text
 from tune.study import StudyFile
 from tune.yaml_lines import write_yaml
 
-__all__ = ["ReportWriter", "best_entry", "best_row", "build_leaderboard", "class_columns"]
+__all__ = [
+    "ReportWriter",
+    "best_entry",
+    "best_row",
+    "build_leaderboard",
+    "class_columns",
+    "parameter_columns",
+]
 
 DEMO_COMMENT = "# Found on generated phantoms, not on patients.\n"
 
@@ -22,6 +29,7 @@ _FIRST = (
     *("trial", "state", "origin", "data", "score", "last_score"),
     *("best_epoch", "epochs", "seconds"),
 )
+_RENAMED = {"epochs": "planned_epochs"}  # the knob, beside the number that was trained
 _FIGURES = ("iou", "precision", "recall", "val_loss")
 
 
@@ -75,7 +83,7 @@ def build_leaderboard(study: StudyFile, entries: Sequence[Entry]) -> pd.DataFram
     table = pd.DataFrame([_row(entry, study) for entry in shown])
     classes = [name for name in table.columns if name in class_columns(table)]
     figures = [name for name in _FIGURES if name in table.columns]
-    columns = [*_FIRST, *classes, *figures, "peak_memory_mb", *study.space.names, "reason"]
+    columns = [*_FIRST, *classes, *figures, "peak_memory_mb", *parameter_columns(study), "reason"]
     table = table.reindex(columns=columns)
     return table.sort_values(
         ["score", "trial"],
@@ -126,6 +134,18 @@ def class_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name.startswith("dice_") and name != "dice_weight"]
 
 
+def parameter_columns(study: StudyFile) -> list[str]:
+    """The columns with the searched parameters, in the order of the study file.
+
+    Args:
+        study: What is searched.
+
+    Returns:
+        Their names; ``epochs`` is called ``planned_epochs`` here.
+    """
+    return [_RENAMED.get(name, name) for name in study.space.names]
+
+
 def _best_study(study: StudyFile, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The best recipe as a study file of its own: one trial that trains it alone."""
     resolved = study.resolved()
@@ -156,6 +176,6 @@ def _row(entry: Entry, study: StudyFile) -> dict[str, Any]:
         **named,
         **figures,
         "peak_memory_mb": max((row["peak_memory_mb"] for row in entry.rows), default=None),
-        **entry.values,
+        **{_RENAMED.get(name, name): value for name, value in entry.values.items()},
         "reason": entry.reason,
     }

@@ -213,10 +213,10 @@ def _announce(study: StudyFile, store: Store, job: Job, console: Console) -> Non
         f"{', '.join(store.channels)} -> {', '.join(store.target.classes)}",
         f"split: {len(job.split.train)} train, {len(job.split.val)} validation "
         f"({'patients' if job.split.by == 'patient' else 'SLICES'}), the rest locked",
-        f"run directory: {job.run_dir}",
     ]
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
+    console.print(f"run directory: {job.run_dir}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -> int:

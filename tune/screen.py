@@ -169,7 +169,7 @@ class LiveScreen:
         total = f" of {planned}" if planned is not None else ""
         left = self._pace.seconds_left()
         clock = f"{_clock(self._pace.seconds_elapsed())} elapsed"
-        if left is not None:
+        if left is not None and left >= 1:
             clock += f", about {_clock(left)} left"
         counts = count_states(list(entries.values()))
         lines = [f"{self._ledger.file.name}: {ended}{total} trials ended, {clock}", counts]

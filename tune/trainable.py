@@ -64,6 +64,8 @@ def _train(config: dict[str, Any], folder: Path) -> None:
         state, note = load_checkpoint(folder / LAST)
         if note:
             (folder / "notes.txt").write_text(note + "\n")
+        if note or not (folder / LAST).exists():
+            previous_of(folder / LAST).replace(folder / LAST)
         _write_epochs(folder, state["rows"])
         _keep_best(folder, state["rows"], config["maximize"])
         for row in state["rows"][config["num_reported"] :]:

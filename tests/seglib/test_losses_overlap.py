@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib.losses import TverskyLoss, build_loss
-from seglib.recipe import Recipe
+from seglib.losses import FocalLoss, TverskyLoss, build_loss
+from seglib.recipe import LOSS_NAMES, Recipe
 from tests.contracts import TARGETS, perfect_logits, random_batch
 
 

@@ -91,3 +91,13 @@ def test_memory_estimate_grows_with_what_costs_memory() -> None:
     assert estimate_memory_gb(Recipe(base_filters=32), **sizes, image_size=128) > 1.9 * small
     assert estimate_memory_gb(Recipe(base_filters=16), **sizes, image_size=256) > 3 * small
     assert estimate_memory_gb(Recipe(base_filters=16, norm="none"), **sizes, image_size=128) < small
+
+
+def test_untrained_net_predicts_the_shares_it_was_given() -> None:
+    recipe = Recipe(base_filters=4, depth=2)
+    model = UNet(recipe, num_channels=1, num_logits=2, shares=[0.01, 0.25]).eval()
+    with torch.no_grad():
+        for head in model.heads:
+            head.weight.zero_()
+        prob = model(torch.randn(1, 1, 16, 16))[0].sigmoid()
+    torch.testing.assert_close(prob.mean(dim=(0, 2, 3)), torch.tensor([0.01, 0.25]))

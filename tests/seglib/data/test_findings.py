@@ -115,5 +115,5 @@ def test_blank_slice_is_fine_in_a_stack_only(tmp_path: Path) -> None:
 def test_same_image_of_two_patients_is_noted(pairs: Path, tmp_path: Path) -> None:
     for folder in ("Image", "Mask"):
         (pairs / folder / "z.png").write_bytes((pairs / folder / "a.png").read_bytes())
-    notes = " ".join(prepare(PAIRS, pairs, tmp_path / "root").notes)
+    notes = " ".join(prepare(PAIRS, pairs, tmp_path / "root").info.notes)
     assert "1 images are there under more than one patient, such as a.png and z.png" in notes

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from tune.strategies import build_pruner, build_sampler
+from tune.study_file import load_study
+
+
+def propose(path: Path, method: str, number: int) -> list[float]:
+    study = load_study(path, (f"method={method}",), demo=False)
+    search = optuna.create_study(sampler=build_sampler(study, number))
+    return [search.ask().suggest_float("x", 0, 1) for _ in range(3)]
+
+
+@pytest.mark.parametrize("method", ["bayes", "gp", "cmaes", "random"])
+def test_proposal_follows_from_the_number_of_the_trial_alone(study_path: Path, method: str) -> None:
+    assert propose(study_path, method, 4) == propose(study_path, method, 4)
+    assert propose(study_path, method, 4) != propose(study_path, method, 5)
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("bayes", optuna.samplers.TPESampler),
+        ("gp", optuna.samplers.GPSampler),
+        ("cmaes", optuna.samplers.CmaEsSampler),
+        ("random", optuna.samplers.RandomSampler),
+    ],
+)
+def test_method_is_what_it_says(study_path: Path, method: str, kind: type) -> None:
+    study = load_study(study_path, (f"method={method}",), demo=False)
+    assert type(build_sampler(study, 0)) is kind
+
+
+def test_tpe_counts_running_trials_and_reads_dependent_knobs_together(study_path: Path) -> None:
+    sampler: Any = build_sampler(load_study(study_path, ("method=bayes",), demo=False), 0)
+    assert (sampler._constant_liar, sampler._multivariate, sampler._group) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        ("asha", optuna.pruners.SuccessiveHalvingPruner),
+        ("hyperband", optuna.pruners.HyperbandPruner),
+        ("median", optuna.pruners.MedianPruner),
+        ("patience", optuna.pruners.PatientPruner),
+        ("none", optuna.pruners.NopPruner),
+    ],
+)
+def test_rule_is_what_it_says(study_path: Path, rule: str, kind: type) -> None:
+    study = load_study(study_path, (f"early_terminate={{type: {rule}}}",), demo=False)
+    assert type(build_pruner(study)) is kind
+
+
+def test_asha_looks_where_the_study_says_it_does(study_path: Path) -> None:
+    overrides = ("epochs=9", "early_terminate={type: asha, min_iter: 1, eta: 3}")
+    study = load_study(study_path, overrides, demo=False)
+    search = optuna.create_study(pruner=build_pruner(study), direction="maximize")
+    good, looked = search.ask(), []
+    for epoch in range(1, 10):
+        good.report(1.0, epoch)
+        good.should_prune()
+    for epoch in range(1, 9):  # at the last epoch the ledger does not ask
+        bad = search.ask()
+        for step in range(1, epoch + 1):
+            bad.report(1.0 if step < epoch else 0.0, step)
+            if bad.should_prune():
+                looked.append(step)
+        search.tell(bad, state=optuna.trial.TrialState.FAIL)
+    assert looked == study.rungs() == [1, 3]
