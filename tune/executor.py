@@ -159,7 +159,8 @@ def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int
     with interruption.listening():
         while interruption.signal is None:
             try:
-                with _running_ray(job):
+                # Ray takes SIGTERM for itself when it starts: take it back.
+                with _running_ray(job), interruption.listening():
                     _run_tuner(ledger, job, observers, interruption)
                 break
             except Exception as error:

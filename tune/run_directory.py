@@ -129,9 +129,11 @@ class RunDirectory:
             The split of this run directory.
 
         Raises:
-            RunError: The data no longer has the patients that were split.
+            RunError: The data is not what was split before.
             DataError: Too few patients.
         """
+        for start in self._starts()[-1:]:
+            self._require_same_data(start.get("data", {}).get("key"), store.key)
         if not self.splits.exists():
             splits = make_splits(store.index, study.split)
             splits.save(self.splits)
@@ -146,6 +148,13 @@ class RunDirectory:
                          "the data changed; give another --out to start anew")],
             )  # fmt: skip
         return splits
+
+    def _require_same_data(self, before: str | None, now: str) -> None:
+        """A store's key follows from the content of the images, wherever they lie."""
+        if before is not None and before != now:
+            hint = "trials are only comparable on the same data; give another name or --out"
+            problem = Problem("data", f"other images or masks ({now})", before, hint)
+            raise RunError(f"{self.path} holds another study", [problem])
 
     def settle_storage(self, url: str | None) -> BaseStorage:
         """Open the memory of the search, the same as every time before.

@@ -18,7 +18,7 @@ from tune.report import (
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 
-SCORES = [[0.2, 0.6, 0.5], [0.1], [0.5, 0.9, 0.7], [0.3]]
+SCORES = [[0.2, 0.6, 0.5], [0.1], [0.5, 0.9, 0.7], [0.15]]
 
 
 def score_row(epoch: int, score: float) -> dict[str, float]:
@@ -47,7 +47,7 @@ def fill(ledger: Ledger, runs: list[list[float]]) -> Ledger:
 
 @pytest.fixture
 def ledger(study_path: Path) -> Ledger:
-    """Complete 0.6, pruned 0.1, complete 0.9, pruned 0.3."""
+    """Complete 0.6, pruned 0.1, complete 0.9, pruned 0.15."""
     return fill(open_ledger(study_path), SCORES)
 
 
@@ -55,8 +55,8 @@ def test_leaderboard_is_sorted_by_the_best_epoch(ledger: Ledger) -> None:
     table = build_leaderboard(ledger.file, ledger.entries())
     assert list(table["trial"]) == [2, 0, 3, 1]
     assert list(table["state"]) == ["COMPLETE", "COMPLETE", "PRUNED", "PRUNED"]
-    assert list(table["score"]) == [0.9, 0.6, 0.3, 0.1]
-    assert list(table["last_score"]) == [0.7, 0.5, 0.3, 0.1]
+    assert list(table["score"]) == [0.9, 0.6, 0.15, 0.1]
+    assert list(table["last_score"]) == [0.7, 0.5, 0.15, 0.1]
     assert list(table["best_epoch"]) == [2, 2, 1, 1]
     assert list(table["epochs"]) == [3, 3, 1, 1]
     assert list(table["seconds"]) == [6.0, 6.0, 2.0, 2.0]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from seglib.data.prepare import prepare
 from seglib.data.store import Store
 from seglib.errors import DataError, RunError, StudyFileError
 from tune.run_directory import RunDirectory, write_text
@@ -128,6 +129,15 @@ def test_split_of_other_patients_is_refused(
     begun.splits.write_text(json.dumps(parts))
     with pytest.raises(RunError, match="the data changed"):
         begun.settle_splits(store, load_study(study_path, demo=False))
+
+
+def test_other_pixels_of_the_same_patients_are_refused(
+    begun: RunDirectory, study_path: Path, tmp_path: Path
+) -> None:
+    spec = load_study(study_path, ("data.seed=1",), demo=False).data
+    other = prepare(spec, None, tmp_path / "other")
+    with pytest.raises(RunError, match="found other images or masks"):
+        begun.settle_splits(other, load_study(study_path, demo=False))
 
 
 def test_damaged_split_is_refused(begun: RunDirectory, store: Store, study_path: Path) -> None:

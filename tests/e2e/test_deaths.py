@@ -1,0 +1,87 @@
+"""Nothing is lost: a search is killed in the middle, and the same command finishes it."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.driver import STUDY, Driver, assert_gone, assert_sound, entries_of, finish
+from tune.entries import Entry
+
+pytestmark = pytest.mark.slow
+
+TRIALS, EPOCHS = 4, 12
+
+
+def new_folder(parent: Path) -> Path:
+    (parent / "deaths.yaml").write_text(STUDY)
+    return parent
+
+
+def scores(entries: list[Entry]) -> list[list[float]]:
+    return [[row["score"] for row in entry.rows] for entry in entries]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
+    folder = new_folder(tmp_path_factory.mktemp("undisturbed"))
+    finish(folder)
+    return assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
+
+
+def test_killed_driver_goes_on_and_finds_the_same(tmp_path: Path, undisturbed: list[Entry]) -> None:
+    folder = new_folder(tmp_path)
+    first = Driver(folder)
+    first.wait_for("trial 0 COMPLETE")
+    first.wait_for("trial 2 epoch 3:")
+    left_behind = first.kill()
+    before = {entry.number: entry for entry in entries_of(folder)}
+    assert before[0].state == "COMPLETE"
+    assert before[2].state == "RUNNING"
+
+    second = finish(folder)
+    told = "".join(second.lines)
+    assert "trial 0 starts" not in told
+    assert "trial 0 epoch" not in told
+    assert "trial 2 starts (goes on after epoch" in told
+    assert "trial 2 epoch 1:" not in told
+    entries = assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
+    assert entries[0].rows == before[0].rows
+    assert scores(entries) == scores(undisturbed)
+    assert [entry.values for entry in entries] == [entry.values for entry in undisturbed]
+    # Ray's own agents notice last; a minute after the driver's death was measured
+    assert_gone(left_behind, seconds=150)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_driver_says_so_and_goes_on(
+    tmp_path: Path, undisturbed: list[Entry], number: signal.Signals, code: int
+) -> None:
+    folder = new_folder(tmp_path)
+    first = Driver(folder)
+    first.wait_for("trial 1 epoch 4:")
+    children = first.children()
+    first.send(number)
+    assert first.end() == code
+    assert "the same command goes on from here" in "".join(first.lines)
+    assert_gone(children, seconds=30)
+    finish(folder)
+    entries = assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
+    assert scores(entries) == scores(undisturbed)
+
+
+def test_killed_worker_is_replaced_and_its_trial_goes_on(
+    tmp_path: Path, undisturbed: list[Entry]
+) -> None:
+    folder = new_folder(tmp_path)
+    driver = Driver(folder)
+    driver.wait_for("trial 0 epoch 4:")
+    workers = [child for child in driver.children() if child.name().startswith("ray::Implicit")]
+    assert workers
+    for worker in workers:
+        worker.kill()
+    assert driver.end() == 0, "".join(driver.lines)
+    entries = assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
+    assert scores(entries) == scores(undisturbed)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from tests.tune.test_ledger import open_ledger
+from tests.tune.test_report import score_row
+from tune.entries import Entry
+from tune.ledger import Ledger, Order
+from tune.screen import LiveScreen, Pace, PlainScreen, watching
+
+
+def terminal(width: int = 80) -> Console:
+    return Console(file=io.StringIO(), width=width, height=40, force_terminal=True)
+
+
+def picture(screen: LiveScreen, width: int = 80) -> list[str]:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(screen.live.get_renderable())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def report(ledger: Ledger, screen: LiveScreen | PlainScreen, number: int, *scores: float) -> None:
+    known = len(ledger.entry(number).rows)
+    for epoch, score in enumerate(scores, start=known + 1):
+        ledger.report(number, score_row(epoch, score))
+        screen.reported(number, score_row(epoch, score))
+
+
+def start(ledger: Ledger, screen: LiveScreen | PlainScreen) -> Order:
+    order = ledger.ask()
+    assert order is not None
+    screen.started(order)
+    return order
+
+
+def end(ledger: Ledger, screen: LiveScreen | PlainScreen, number: int, failure: str = "") -> None:
+    ledger.finish(number, failure)
+    screen.finished(number)
+
+
+def test_pipe_gets_one_line_per_start_epoch_and_end(study_path: Path) -> None:
+    ledger, console = open_ledger(study_path), Console(file=io.StringIO(), width=40)
+    with watching(ledger, console) as screen:
+        assert isinstance(screen, PlainScreen)
+        start(ledger, screen)
+        report(ledger, screen, 0, 0.5)
+        end(ledger, screen, 0, "diverged: [epoch] 2")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "trial 0 starts: learning_rate=0.001 base_filters=4 depth=2 epochs=3",
+        "trial 0 epoch 1: dice 0.5000 train_loss 1.0000 2.0 s",
+        "trial 0 FAIL (diverged: [epoch] 2)",
+    ]
+
+
+def test_continued_trial_says_where_it_goes_on(study_path: Path) -> None:
+    before = open_ledger(study_path)
+    order = before.ask()
+    assert order is not None
+    before.report(order.number, score_row(1, 0.5))
+    ledger, console = open_ledger(study_path), Console(file=io.StringIO(), width=200)
+    start(ledger, PlainScreen(ledger, console))
+    assert isinstance(console.file, io.StringIO)
+    assert "trial 0 starts (goes on after epoch 1)" in console.file.getvalue()
+
+
+def test_live_table_leaves_no_trace_for_the_leaderboard_to_repeat(study_path: Path) -> None:
+    ledger = open_ledger(study_path)
+    with watching(ledger, terminal()) as screen:
+        assert isinstance(screen, LiveScreen)
+        assert screen.live.transient
+        assert screen.live.is_started
+    assert not screen.live.is_started
+
+
+def test_live_table_shows_running_trials_above_the_best(study_path: Path) -> None:
+    ledger = open_ledger(study_path, "run_cap=9")
+    screen = LiveScreen(ledger, terminal())
+    for scores in ([0.3, 0.4, 0.5], [0.6, 0.9, 0.8]):
+        order = start(ledger, screen)
+        report(ledger, screen, order.number, *scores)
+        end(ledger, screen, order.number)
+    running = start(ledger, screen)
+    report(ledger, screen, running.number, 0.7)
+    start(ledger, screen)
+    lines = picture(screen)
+    rows = [line.split()[0] for line in lines if line.strip()[:1].isdigit() and "/3" in line]
+    assert rows == ["2", "3", "1", "0"]
+    text = "\n".join(lines)
+    assert "tiny: 2 of 9 trials ended" in text
+    assert "2 complete, 2 running" in text
+    found = next(line for line in lines if line.strip().startswith("2 ") and "/3" in line)
+    assert found.split() == ["2", "running", "1/3", "1/2", "0.7000", "0.7000", "2.0", "0.1", "GB"]
+    assert "starting" in next(line for line in lines if line.strip().startswith("3 "))
+
+
+def test_nothing_jumps_while_a_search_goes_on(study_path: Path) -> None:
+    ledger = open_ledger(study_path, "run_cap=9")
+    screen = LiveScreen(ledger, terminal())
+    first, second = start(ledger, screen), start(ledger, screen)
+    report(ledger, screen, first.number, 0.1)
+    before = picture(screen)
+    head = next(i for i, line in enumerate(before) if "trial " in line and "rung" in line)
+    report(ledger, screen, first.number, 0.123456, 0.2)
+    end(ledger, screen, first.number)
+    after = picture(screen)
+    assert after[head : head + 2] == before[head : head + 2]
+    # the finished trial's line stays free for the next, so the best ones keep their place
+    best = next(i for i, line in enumerate(after) if "complete" in line and "3/3" in line)
+    third = start(ledger, screen)
+    assert second.number < third.number
+    assert "complete" in picture(screen)[best]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_live_table_fits_the_terminal(study_path: Path, width: int) -> None:
+    ledger = open_ledger(study_path)
+    screen = LiveScreen(ledger, terminal(width))
+    order = start(ledger, screen)
+    report(ledger, screen, order.number, 0.1)
+    lines = picture(screen, width)
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert not any("…" in line for line in lines)
+
+
+def test_trial_stopped_at_a_rung_has_not_passed_it(study_path: Path) -> None:
+    ledger = open_ledger(study_path)
+    screen = LiveScreen(ledger, terminal())
+    first, second = start(ledger, screen), start(ledger, screen)
+    report(ledger, screen, first.number, 0.5, 0.6, 0.7)
+    report(ledger, screen, second.number, 0.1)
+    end(ledger, screen, first.number)
+    end(ledger, screen, second.number)
+    rows = {line.split()[0]: line for line in picture(screen) if line.strip()[:1].isdigit()}
+    assert " 2/2 " in rows["0"]
+    assert " 0/2 " in rows["1"]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def entry(number: int, epochs: int) -> Entry:
+    rows = [{"epoch": float(epoch), "score": 0.5} for epoch in range(1, epochs + 1)]
+    return Entry(number, "COMPLETE", "sampler", {}, {}, rows, "", True)
+
+
+def test_pace_expects_what_is_to_come_to_be_like_what_ended() -> None:
+    clock = Clock()
+    pace = Pace(num_planned=4, horizon=10, clock=clock)
+    clock.now += 50  # preparing the data is not training
+    pace.begin()
+    clock.now += 20
+    pace.note([entry(0, 10), entry(1, 6)], {}, new_epochs=16)
+    assert pace.seconds_left() == pytest.approx(2 * 8 * 20 / 16)  # two trials of eight epochs
+    assert pace.seconds_elapsed() == 70
+    clock.now += 5
+    assert pace.seconds_left() == pytest.approx(15)  # counted down, not thought anew
+    clock.now += 100
+    assert pace.seconds_left() == 0
+
+
+def test_pace_counts_what_running_trials_still_lack() -> None:
+    clock = Clock()
+    pace = Pace(num_planned=2, horizon=10, clock=clock)
+    pace.begin()
+    clock.now += 6
+    pace.note([entry(0, 4), entry(1, 2)], {0: 10, 1: 10}, new_epochs=6)
+    assert pace.seconds_left() == pytest.approx(6 + 8)
+
+
+def test_pace_of_a_continued_search_ignores_the_epochs_of_before() -> None:
+    clock = Clock()
+    pace = Pace(num_planned=3, horizon=10, clock=clock)
+    pace.begin()
+    clock.now += 10
+    pace.note([entry(0, 10), entry(1, 10)], {}, new_epochs=5)  # 15 were trained yesterday
+    assert pace.seconds_left() == pytest.approx(10 * 10 / 5)
+
+
+@pytest.mark.parametrize("num_planned", [None, 4])
+def test_pace_knows_nothing_before_the_first_epoch(num_planned: int | None) -> None:
+    pace = Pace(num_planned, 10, Clock())
+    assert pace.seconds_left() is None
+    pace.begin()
+    pace.note([entry(0, 0)], {0: 10}, new_epochs=0)
+    assert pace.seconds_left() is None
+
+
+def test_pace_makes_no_forecast_without_a_number_of_trials() -> None:
+    clock = Clock()
+    pace = Pace(None, 10, clock)
+    pace.begin()
+    clock.now += 5
+    pace.note([entry(0, 5)], {}, new_epochs=5)
+    assert pace.seconds_left() is None
