@@ -61,6 +61,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], str]:
     Args:
         path: As given to :func:`save_checkpoint`.
 
+    Returns:
+        The state, and the sentence or an empty text.
+
     Raises:
         CheckpointError: Neither the file nor its predecessor can be read.
     """

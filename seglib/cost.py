@@ -19,6 +19,9 @@ def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> i
         recipe: Which network.
         num_channels: Image channels.
         num_logits: Output channels of the network.
+
+    Returns:
+        Their number.
     """
     widths = _widths(recipe)
     total = sum(
@@ -61,6 +64,9 @@ def estimate_memory_gb(
         num_channels: Image channels.
         num_logits: Output channels of the network.
         image_size: Side of the square image in pixels.
+
+    Returns:
+        GB, that is 1e9 bytes.
     """
     multiple = 1 << recipe.depth
     side = math.ceil(image_size / multiple) * multiple

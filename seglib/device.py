@@ -25,6 +25,9 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     Args:
         precision: ``Recipe.precision``.
         device: Where the network runs.
+
+    Returns:
+        float32, float16 or bfloat16.
     """
     named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if precision != "auto":
@@ -50,6 +53,9 @@ def peak_memory_mb(device: torch.device) -> float:
 
     Args:
         device: Where the network runs.
+
+    Returns:
+        MiB.
     """
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device)) / 2**20

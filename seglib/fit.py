@@ -98,6 +98,9 @@ def fit(
         resume: State read by ``load_checkpoint``; training goes on after it.
         device: Where to train; the best there is if not given.
 
+    Yields:
+        One epoch after another, from the first that is not in ``resume``.
+
     Raises:
         DivergedError: Loss or score is no longer finite.
         InfeasibleError: The network cannot work on this image size.

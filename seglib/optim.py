@@ -19,6 +19,9 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch
     Args:
         recipe: Names the optimiser, its step size, momentum and weight decay.
         parameters: What it moves.
+
+    Returns:
+        The optimiser, its step size that of the recipe.
     """
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
@@ -44,6 +47,9 @@ def learning_rate_at(recipe: Recipe, progress: float) -> float:
     Args:
         recipe: Names the schedule, the peak and the warm-up.
         progress: Epochs done, in ``[0, recipe.epochs]``.
+
+    Returns:
+        The step size, at least 0.
     """
     if progress < recipe.warmup_epochs:
         return recipe.learning_rate * (progress + 1e-2) / (recipe.warmup_epochs + 1e-2)

@@ -15,7 +15,10 @@ def derive_seed(seed: int, *names: int | str) -> int:
 
     Args:
         seed: The seed above, of a study or a trial.
-        names: What the new seed is for, for example ``"augment", 12``.
+        *names: What the new seed is for, for example ``"augment", 12``.
+
+    Returns:
+        A whole number in ``[0, 2**32)``.
     """
     text = "/".join(str(part) for part in (seed, *names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,20 +11,14 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.ledger import Ledger
-from tune.trainable import FAILURE
+from tune.trial import FAILURE, ROW
 
 if TYPE_CHECKING:
     from tune.executor import Interruption, Job, Observer
 
 __all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen"]
 
-_RAY_KEYS = frozenset(
-    {
-        "config", "date", "done", "experiment_tag", "hostname", "iterations_since_restore",
-        "node_ip", "pid", "time_since_restore", "time_this_iter_s", "time_total_s", "timestamp",
-        "training_iteration", "trial_id", "checkpoint_dir_name", "should_checkpoint",
-    }
-)  # fmt: skip
+log = logging.getLogger("segtune")
 
 
 class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
@@ -43,9 +38,9 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         observers: Sequence[Observer],
         interruption: Interruption,
     ) -> None:
-        super().__init__(metric="score", mode="max")
+        super().__init__()  # with a metric, Ray would end the search at a result without it
         self._ledger, self._job = ledger, job
-        self._observers, self._interruption = observers, interruption
+        self._observers, self._interruption = list(observers), interruption
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -58,8 +53,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         if order is None:
             return str(Searcher.FINISHED)
         self._numbers[trial_id] = order.number
-        for observer in self._observers:
-            observer.started(order)
+        self._tell("started", order)
         return self._job.config(order, self._ledger)
 
     def record(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -68,10 +62,11 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         if FAILURE in result:
             self._ledger.finish(number, result[FAILURE])
             return True
-        row = {key: value for key, value in result.items() if key not in _RAY_KEYS}
+        # Ray hands results on flattened, with the whole configuration and more among them.
+        mark = f"{ROW}/"
+        row = {key.removeprefix(mark): v for key, v in result.items() if key.startswith(mark)}
         stop = self._ledger.report(number, row)
-        for observer in self._observers:
-            observer.reported(number, row)
+        self._tell("reported", number, row)
         return stop
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -86,8 +81,17 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
             return
         retries = self._job.retries
         self._ledger.finish(number, f"its process died {retries + 1} times" if error else "")
-        for observer in self._observers:
-            observer.finished(number)
+        self._tell("finished", number)
+
+    def _tell(self, event: str, *what: Any) -> None:
+        """An observer that fails is sent away; the search is not its business."""
+        for observer in tuple(self._observers):
+            try:
+                getattr(observer, event)(*what)
+            except Exception as error:
+                self._observers.remove(observer)
+                name = type(observer).__name__
+                log.warning("%s stopped (%s); the search goes on without it", name, error)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the memory."""

@@ -97,6 +97,17 @@ def check(
 
 
 @app.command()
+def fit(space: Space, data: Data = None, out: Out = Path("runs"), set_: Set = None) -> None:
+    """Train one recipe without Ray: the default one, or that of best.yaml.
+
+    The same command goes on where it ended. The files are in OUT/NAME-fit.
+    """
+    from tune.alone import fit_alone
+
+    raise typer.Exit(fit_alone(Request(space, data, out, tuple(set_ or ())), _console()))
+
+
+@app.command()
 def data(
     folder: Annotated[Path, typer.Argument(help="Folder with the images.")],
     set_: Set = None,

@@ -26,6 +26,7 @@ __all__ = ["Job", "Observer", "check_address", "execute"]
 
 MOST_RESTARTS = 5
 _SECONDS_TO_CONNECT = 5.0
+_LONGEST_LINE = 300
 
 log = logging.getLogger("segtune")
 
@@ -171,13 +172,19 @@ def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int
                 epochs = sum(len(entry.rows) for entry in ledger.entries())
                 restarts = 1 if epochs > epochs_before else restarts + 1
                 epochs_before = epochs
-                first_line = (str(error).splitlines() or [type(error).__name__])[0]
-                log.warning("the executor failed (%s); starting it again", first_line)
+                log.warning("the executor failed (%s); starting it again", _in_a_line(error))
                 if restarts > MOST_RESTARTS:
                     log.error("gave up after %d restarts without progress", MOST_RESTARTS)
                     return 1
                 ledger.take_up_unfinished()
     return 0 if interruption.signal is None else 128 + interruption.signal
+
+
+def _in_a_line(error: Exception) -> str:
+    """The kind and the telling line of an error; Ray's messages may be whole tracebacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    said = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    return f"{type(error).__name__}: {said}"[:_LONGEST_LINE]
 
 
 @contextmanager

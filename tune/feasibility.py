@@ -25,6 +25,9 @@ def why_infeasible(
         num_channels: Image channels.
         num_logits: Output channels of the network.
         image_size: Side of the image in pixels.
+
+    Returns:
+        The reason, in words for the user.
     """
     if image_size < 2 ** (recipe.depth + 1):
         return f"depth {recipe.depth} leaves less than 2 pixels of a {image_size} px image"

@@ -61,14 +61,7 @@ class Ledger:
         self.file = study
         self._infeasible = infeasible
         self._maximize = study.metric.goal == "maximize"
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=study.name,
-            direction=study.metric.goal,
-            sampler=build_sampler(study, 0),
-            pruner=build_pruner(study),
-            load_if_exists=True,
-        )
+        self._study = _open_study(study, storage)
         if "uid" not in self._study.user_attrs:
             self._study.set_user_attr("uid", secrets.token_hex(4))
         self.uid: str = self._study.user_attrs["uid"]
@@ -261,3 +254,13 @@ class Ledger:
 
     def _trial(self, number: int) -> Trial:
         return Trial(self._study, self._storage_trial(number)._trial_id)
+
+
+def _open_study(study: StudyFile, storage: BaseStorage) -> optuna.Study:
+    """Optuna's study; made if it is not there, and else opened without a word written."""
+    names: dict[str, Any] = {"storage": storage, "study_name": study.name}
+    rules: dict[str, Any] = {"sampler": build_sampler(study, 0), "pruner": build_pruner(study)}
+    try:
+        return optuna.load_study(**names, **rules)
+    except KeyError:
+        return optuna.create_study(**names, **rules, direction=study.metric.goal)

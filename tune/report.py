@@ -29,7 +29,8 @@ _FIRST = (
     *("trial", "state", "origin", "data", "score", "last_score"),
     *("best_epoch", "epochs", "seconds"),
 )
-_RENAMED = {"epochs": "planned_epochs"}  # the knob, beside the number that was trained
+# knobs that have the name of a figure
+_RENAMED = {"epochs": "planned_epochs", "precision": "number_format"}
 _FIGURES = ("iou", "precision", "recall", "val_loss")
 
 
@@ -45,7 +46,9 @@ class ReportWriter:
         self._ledger, self._folder = ledger, folder
 
     def started(self, order: Order) -> None:
-        """Nothing to report yet."""
+        """Write the trial's recipe beside its other files."""
+        path = self._folder.path / "trials" / str(order.number) / "recipe.yaml"
+        write_text(path, write_yaml(order.recipe.model_dump()))
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """Nothing to report yet."""
@@ -141,7 +144,7 @@ def parameter_columns(study: StudyFile) -> list[str]:
         study: What is searched.
 
     Returns:
-        Their names; ``epochs`` is called ``planned_epochs`` here.
+        Their names; ``epochs`` and ``precision`` have others here.
     """
     return [_RENAMED.get(name, name) for name in study.space.names]
 

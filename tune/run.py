@@ -18,13 +18,14 @@ from tune.study_file import StudyFile, load_study
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+    from seglib.data.splits import Split
     from seglib.data.store import Store
     from seglib.recipe import Recipe
     from tune.executor import Job
     from tune.ledger import Ledger
     from tune.run_directory import RunDirectory
 
-__all__ = ["DEMO", "Request", "run_search"]
+__all__ = ["DEMO", "Request", "prepare_data", "run_search"]
 
 DEMO = (
     "DEMO on generated phantoms, not on patients: the scores show that the software works, "
@@ -120,9 +121,12 @@ def run_search(request: Request, console: Console) -> int:
         for sentence in folder.settle_study(study):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         storage = folder.settle_storage(request.storage)
-        store = _prepare(request, study, console)
+        store = prepare_data(request, study, console)
         ledger = _open_ledger(study, storage, store)
-        job = _job(request, study, folder, store)
+        splits = folder.settle_splits(store, study)
+        if splits.warning:
+            console.print(f"warning: {splits.warning}", style="yellow", markup=False)
+        job = _job(request, folder, store=store, split=splits.search_part(), study=study)
         folder.write_environment(store, request.storage)
         _announce(study, store, job, console)
         if ledger.has_more():
@@ -137,17 +141,28 @@ def run_search(request: Request, console: Console) -> int:
     return code
 
 
-def _prepare(request: Request, study: StudyFile, console: Console) -> Store:
+def prepare_data(request: Request, study: StudyFile, console: Console) -> Store:
+    """The prepared data of a study: made now, or found where they were made before.
+
+    Args:
+        request: Says where the sources are and where prepared data go.
+        study: Says what to make of them.
+        console: Shows progress and what the user should know of the data.
+
+    Returns:
+        The store, opened.
+
+    Raises:
+        DataError: The folder or its files have faults.
+    """
     from seglib.data.prepare import prepare
     from tune.progress import progress_on
 
-    workers = len(os.sched_getaffinity(0))
     with progress_on(console) as report:
         store = prepare(
             study.data,
             None if study.data.layout in PHANTOM_LAYOUTS else request.data,
             request.out.resolve() / ".cache",
-            workers=workers,
             progress=report,
         )
     for note in store.info.notes:
@@ -171,14 +186,16 @@ def _open_ledger(study: StudyFile, storage: BaseStorage, store: Store) -> Ledger
     return Ledger(study, storage, infeasible)
 
 
-def _job(request: Request, study: StudyFile, folder: RunDirectory, store: Store) -> Job:
+def _job(
+    request: Request, folder: RunDirectory, *, store: Store, split: Split, study: StudyFile
+) -> Job:
     from tune.executor import Job
 
     cpus = max(1, int(study.resources.cpus_per_trial))
     return Job(
         run_dir=folder.path,
         store=store.path,
-        split=folder.settle_splits(store, study).search_part(),
+        split=split,
         cpus=cpus,
         gpus=_gpus_per_trial(study),
         concurrent=_concurrent(study, request.address, cpus),
@@ -222,6 +239,7 @@ def _announce(study: StudyFile, store: Store, job: Job, console: Console) -> Non
 def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -> int:
     from tune.executor import execute
     from tune.report import ReportWriter
+    from tune.retention import CheckpointKeeper
     from tune.screen import watching
     from tune.tracking import build_trackers
 
@@ -230,7 +248,8 @@ def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -
         for tracker in trackers:
             stack.callback(tracker.close)
         screen = stack.enter_context(watching(ledger, console))
-        return execute(ledger, job, [ReportWriter(ledger, folder), *trackers, screen])
+        files = (ReportWriter(ledger, folder), CheckpointKeeper(ledger, folder.path))
+        return execute(ledger, job, [*files, *trackers, screen])
 
 
 def _conclude(ledger: Ledger, folder: RunDirectory, console: Console) -> None:

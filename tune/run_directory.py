@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
-from seglib.errors import Problem, RunError
+from seglib.errors import DataError, Problem, RunError
 from tune.storage import hide_password, open_storage
 from tune.study_file import StudyFile, load_study
 from tune.yaml_lines import write_yaml
@@ -130,12 +130,13 @@ class RunDirectory:
 
         Raises:
             RunError: The data is not what was split before.
-            DataError: Too few patients.
+            DataError: Too few patients, or a part in which there is nothing to find.
         """
         for start in self._starts()[-1:]:
             self._require_same_data(start.get("data", {}).get("key"), store.key)
         if not self.splits.exists():
             splits = make_splits(store.index, study.split)
+            _require_foreground(splits, store)
             splits.save(self.splits)
             return splits
         splits = Splits.load(self.splits)
@@ -223,6 +224,19 @@ class RunDirectory:
 
 def _groups(splits: Splits) -> set[str]:
     return {*splits.train, *splits.val, *splits.test}
+
+
+def _require_foreground(splits: Splits, store: Store) -> None:
+    """Nothing is learnt, or scored, from patients among whom no class occurs."""
+    columns = [f"px_{name}" for name in store.target.classes]
+    hint = "choose another split.seed or larger shares"
+    problems = [
+        Problem(f"split, {part} part", "no slice with any class", "at least one", hint)
+        for part, rows in splits.search_part().parts(store.index).items()
+        if not store.index[columns].iloc[rows].to_numpy().any()
+    ]
+    if problems:
+        raise DataError(str(store.path), problems)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,6 +20,9 @@ def build_sampler(study: StudyFile, number: int) -> optuna.samplers.BaseSampler:
     Args:
         study: Names the method.
         number: The trial to be proposed.
+
+    Returns:
+        Optuna's sampler.
     """
     seed = derive_seed(study.seed, "sampler", number)
     with _experimental_allowed():
@@ -43,6 +46,9 @@ def build_pruner(study: StudyFile) -> optuna.pruners.BasePruner:
 
     Args:
         study: Names the rule.
+
+    Returns:
+        Optuna's pruner.
     """
     rule = study.early_terminate
     with _experimental_allowed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import threading
@@ -211,7 +212,7 @@ class TensorBoardTracker:
     def _log(self, number: int, row: Mapping[str, float]) -> None:
         writer = self._writers[number]
         for key, value in row.items():
-            if key != "epoch":
+            if key != "epoch" and math.isfinite(value):
                 writer.add_scalar(key, value, int(row["epoch"]))
         writer.flush()
 

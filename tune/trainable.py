@@ -1,137 +1,20 @@
-"""What runs inside a Ray worker: for epoch in fit(recipe): report. Joins ray and seglib.fit."""
+"""What Ray Tune calls in a worker: a trial that reports to Ray."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import traceback
-from contextlib import closing
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import torch
 from ray import tune as ray_tune
 
-from seglib.checkpoint import load_checkpoint, previous_of
-from seglib.data.splits import Split
-from seglib.data.store import Store
-from seglib.errors import SegtuneError
-from seglib.fit import Epoch, fit
-from seglib.recipe import Recipe
+from tune.trial import run_trial
 
-__all__ = ["BEST", "CASES", "EPOCHS", "FAILURE", "LAST", "train"]
-
-FAILURE = "failure"
-LAST = "checkpoint/last.pt"
-BEST = "checkpoint/best.pt"
-EPOCHS = "epochs.csv"
-CASES = "cases.csv"
-
-Row = dict[str, float]
+__all__ = ["train"]
 
 
 def train(config: dict[str, Any]) -> None:
-    """Train one trial and report a flat row per epoch; the function that Ray Tune calls.
-
-    After each epoch the checkpoint is on disk before the row is reported. A trial
-    that has a checkpoint goes on after it and reports what the ledger lacks. A
-    trial that cannot go on reports one row ``{"failure": reason}`` and returns:
-    trying it again would fail again, only a dead process is worth another try.
+    """Run one trial; see :func:`tune.trial.run_trial`.
 
     Args:
-        config: ``folder``, ``store``, ``split``, ``recipe``, ``seed``, ``metric``,
-            ``maximize``, ``threads`` and ``num_reported``: plain data, see
-            ``tune.executor``.
+        config: Plain data, made by ``tune.executor.Job.config``.
     """
-    folder = Path(config["folder"])
-    torch.set_num_threads(config["threads"])
-    try:
-        _train(config, folder)
-    except SegtuneError as error:
-        ray_tune.report({FAILURE: f"{_kind(error)}: {error}"})
-    except Exception as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc())
-        first_line = (str(error).splitlines() or [""])[0]
-        ray_tune.report({FAILURE: f"{type(error).__name__}: {first_line}"})
-
-
-def _train(config: dict[str, Any], folder: Path) -> None:
-    state = None
-    if any(path.exists() for path in (folder / LAST, previous_of(folder / LAST))):
-        state, note = load_checkpoint(folder / LAST)
-        if note:
-            (folder / "notes.txt").write_text(note + "\n")
-        if note or not (folder / LAST).exists():
-            previous_of(folder / LAST).replace(folder / LAST)
-        _write_epochs(folder, state["rows"])
-        _keep_best(folder, state["rows"], config["maximize"])
-        for row in state["rows"][config["num_reported"] :]:
-            ray_tune.report(row)
-    epochs = fit(
-        Recipe(**config["recipe"]),
-        _open_store(config["store"]),
-        _to_split(config["split"]),
-        seed=config["seed"],
-        metric=config["metric"],
-        resume=state,
-    )
-    with closing(epochs):  # type: ignore[type-var]
-        for epoch in epochs:
-            _save(epoch, folder, config["maximize"])
-            ray_tune.report(epoch.as_row())
-
-
-def _save(epoch: Epoch, folder: Path, maximize: bool) -> None:
-    """Everything of an epoch to disk; the checkpoint decides, all else follows from it."""
-    if _best_epoch(epoch.rows, maximize) == epoch.number:
-        table = epoch.scores.per_case.assign(epoch=epoch.number)
-        _write_atomically(folder / CASES, table)
-    epoch.save(folder / LAST)
-    _keep_best(folder, epoch.rows, maximize)
-    _write_epochs(folder, epoch.rows)
-
-
-def _best_epoch(rows: tuple[Row, ...], maximize: bool) -> int:
-    choose = max if maximize else min
-    return int(choose(rows, key=lambda row: row["score"])["epoch"])
-
-
-def _keep_best(folder: Path, rows: Any, maximize: bool) -> None:
-    """The last checkpoint is the best one too, when its epoch scored best: link it."""
-    if not rows or _best_epoch(tuple(rows), maximize) != len(rows):
-        return
-    temporary = folder / (BEST + ".tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(folder / LAST, temporary)
-    except OSError:
-        shutil.copyfile(folder / LAST, temporary)
-    temporary.replace(folder / BEST)
-
-
-def _write_epochs(folder: Path, rows: Any) -> None:
-    _write_atomically(folder / EPOCHS, pd.DataFrame(rows))
-
-
-def _write_atomically(path: Path, table: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False)
-    temporary.replace(path)
-
-
-def _kind(error: SegtuneError) -> str:
-    """``DivergedError`` becomes ``diverged``, ``InfeasibleError`` becomes ``infeasible``."""
-    return type(error).__name__.removesuffix("Error").lower()
-
-
-def _to_split(parts: dict[str, Any]) -> Split:
-    return Split(tuple(parts["train"]), tuple(parts["val"]), parts["by"])
-
-
-@lru_cache(maxsize=2)
-def _open_store(path: str) -> Store:
-    return Store.open(Path(path))
+    run_trial(config, ray_tune.report)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -41,6 +42,9 @@ __all__ = ["prepare"]
 
 Progress = Callable[[int, int, str], None]
 
+POOL_PAYS_FROM_BYTES = 100 * 2**20
+"""A process takes seconds to start; in that time one core reads about so much."""
+
 UNFINISHED = (".building", ".writing")
 
 
@@ -49,7 +53,7 @@ def prepare(
     source: Path | None,
     root: Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Store:
     """Make the store that a specification asks for, or open it if it is there.
@@ -61,7 +65,8 @@ def prepare(
         spec: What to make of the data.
         source: Folder with the data; None for phantoms, as ``spec.layout`` says.
         root: Folder for stores and phantoms; made if needed.
-        workers: Processes that read and resize; 1 works without any.
+        workers: Processes that read and resize; 1 works without any. If not given, one
+            for each core where the files are large enough to be worth starting them.
         progress: Called with done, total and a text.
 
     Returns:
@@ -75,6 +80,7 @@ def prepare(
     folder = source if source is not None else _phantoms(spec, root)
     dataset = find_dataset(spec, folder.resolve())
     files = [path for item in dataset.items for path in (*item.images, item.mask)]
+    workers = workers or _useful_workers(files)
     digests = digest_files(files, root / "digests.json", workers=workers, progress=progress)
     key = store_key(dataset, spec, digests, phantom=source is None)
     path = root / "stores" / key
@@ -101,6 +107,13 @@ def prepare(
             workers=workers,
             progress=progress,
         )
+
+
+def _useful_workers(files: Sequence[Path]) -> int:
+    """One process per core, or one in all where starting them would take longer than they save."""
+    if sum(file.stat().st_size for file in files) < POOL_PAYS_FROM_BYTES:
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
 def _check_source(spec: DataSpec, source: Path | None) -> None:

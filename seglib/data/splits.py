@@ -59,6 +59,17 @@ class Split:
         """
         return rows_of(index, self.train if part == "train" else self.val, by=self.by)
 
+    def parts(self, index: pd.DataFrame) -> dict[str, npt.NDArray[np.int64]]:
+        """Rows of both parts, by their names.
+
+        Args:
+            index: Index of the store.
+
+        Returns:
+            What :meth:`rows` says of ``train`` and of ``val``.
+        """
+        return {"train": self.rows(index, "train"), "val": self.rows(index, "val")}
+
 
 @dataclass(frozen=True)
 class Splits:

@@ -14,9 +14,17 @@ from tests.tune.test_ledger import open_ledger, row
 from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
 from tune.executor import Interruption, Job
 from tune.ledger import Ledger, Order
-from tune.trainable import FAILURE
+from tune.trial import FAILURE, ROW
 
-RAYS_OWN = {"training_iteration": 1, "trial_id": "a", "config": {}, "done": False, "pid": 7}
+# Ray hands on flattened results, its own figures and the configuration among them.
+RAYS_OWN = {
+    "training_iteration": 1, "trial_id": "a", "done": False, "pid": 7, "hostname": "h",
+    "config/number": 0, "config/split/train": ["patient-1"], "config/recipe/epochs": 3,
+}  # fmt: skip
+
+
+def sent(epoch: int, score: float) -> dict[str, Any]:
+    return {f"{ROW}/{key}": value for key, value in row(epoch, score).items()}
 
 
 class Witness:
@@ -87,7 +95,7 @@ def test_search_ends_when_the_ledger_has_no_more(setup: Setup) -> None:
 
 def test_row_reaches_the_ledger_without_what_ray_adds(setup: Setup) -> None:
     setup.searcher.suggest("a")
-    assert setup.result("a", row(1, 0.5)) == TrialScheduler.CONTINUE
+    assert setup.result("a", sent(1, 0.5)) == TrialScheduler.CONTINUE
     assert setup.ledger.entry(0).rows == [row(1, 0.5)]
     assert setup.witness.seen[-1] == ("reported", 0, row(1, 0.5))
 
@@ -95,8 +103,8 @@ def test_row_reaches_the_ledger_without_what_ray_adds(setup: Setup) -> None:
 def test_ledgers_verdict_stops_a_trial(setup: Setup) -> None:
     setup.searcher.suggest("a")
     setup.searcher.suggest("b")
-    assert setup.result("a", row(1, 0.9)) == TrialScheduler.CONTINUE
-    assert setup.result("b", row(1, 0.1)) == TrialScheduler.STOP
+    assert setup.result("a", sent(1, 0.9)) == TrialScheduler.CONTINUE
+    assert setup.result("b", sent(1, 0.1)) == TrialScheduler.STOP
     setup.searcher.on_trial_complete("b", {})
     assert setup.ledger.entry(1).state == "PRUNED"
     assert setup.witness.seen[-1] == ("finished", 1)
@@ -114,14 +122,14 @@ def test_failure_row_fails_the_trial_with_its_reason(setup: Setup) -> None:
 
 def test_process_that_died_too_often_fails_the_trial(setup: Setup) -> None:
     setup.searcher.suggest("a")
-    setup.result("a", row(1, 0.5))
+    setup.result("a", sent(1, 0.5))
     setup.searcher.on_trial_complete("a", None, error=True)
     assert setup.ledger.entry(0).reason == "its process died 3 times"
 
 
 def test_interrupted_search_leaves_trials_to_be_continued(setup: Setup) -> None:
     setup.searcher.suggest("a")
-    setup.result("a", row(1, 0.5))
+    setup.result("a", sent(1, 0.5))
     stop = StopWhen(setup.interruption)
     assert not stop.stop_all()
     setup.interruption.note(15, None)
@@ -141,3 +149,19 @@ def test_rays_own_state_files_hold_nothing_of_ours(setup: Setup) -> None:
     assert setup.searcher.__getstate__() == {}
     assert setup.scheduler.__getstate__() == {}
     assert len(pickle.dumps(setup.searcher)) < 500
+
+
+def test_observer_that_fails_is_sent_away_and_the_search_goes_on(
+    setup: Setup, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Witness):
+        def started(self, order: Order) -> None:
+            raise OSError("disk full")
+
+    setup.searcher._observers.insert(0, Broken())
+    setup.searcher.suggest("a")
+    setup.result("a", sent(1, 0.5))
+    assert [event[0] for event in setup.witness.seen] == ["started", "reported"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Broken stopped (disk full); the search goes on without it"
+    ]

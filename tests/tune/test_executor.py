@@ -170,3 +170,18 @@ def test_only_the_owner_can_read_the_token() -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert len(path.read_text()) == 64
     assert executor._token_file() == path
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("worker(s) were killed\nmore", "RuntimeError: worker(s) were killed"),
+        (
+            "Traceback (most recent call last):\n  File x\nKeyError: 'b'\n",
+            "RuntimeError: KeyError: 'b'",
+        ),
+        ("", "RuntimeError: "),
+    ],
+)
+def test_error_is_told_in_its_telling_line(message: str, line: str) -> None:
+    assert executor._in_a_line(RuntimeError(message)) == line

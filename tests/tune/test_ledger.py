@@ -254,3 +254,28 @@ def test_a_dead_owners_lock_does_not_hold_anybody_up(study_path: Path) -> None:
     assert not journal.with_name("journal.log.lock").exists()
     assert journal.with_name("journal.log.flock").exists()
     open_ledger(study_path)
+
+
+def test_opening_a_search_that_is_done_writes_nothing(study_path: Path) -> None:
+    ledger = open_ledger(study_path)
+    while (order := ledger.ask()) is not None:
+        assert ledger.has_more()
+        play(ledger, order, [0.1, 0.2, 0.3])
+    journal = study_path.parent / "journal.log"
+    before = journal.read_bytes()
+    again = open_ledger(study_path)
+    assert not again.has_more()
+    assert again.ask() is None
+    assert journal.read_bytes() == before
+
+
+def test_unfinished_trial_is_more_to_do_though_the_cap_is_reached(study_path: Path) -> None:
+    before = open_ledger(study_path, "run_cap=1")
+    order = before.ask()
+    assert order is not None
+    assert not before.has_more()
+    after = open_ledger(study_path, "run_cap=1")
+    assert after.has_more()
+    journal = (study_path.parent / "journal.log").read_bytes()
+    assert after.has_more()
+    assert (study_path.parent / "journal.log").read_bytes() == journal

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from seglib.recipe import Recipe
 from tests.tune.test_ledger import open_ledger, play
 from tune.ledger import Ledger
 from tune.report import (
@@ -83,6 +85,23 @@ def test_knob_named_like_a_count_does_not_replace_it(ledger: Ledger) -> None:
     assert table.columns.is_unique
     assert set(table["planned_epochs"]) == {3}
     assert parameter_columns(ledger.file)[-1] == "planned_epochs"
+
+
+def test_no_knob_has_the_name_of_a_figure(study_path: Path) -> None:
+    all_fixed = (
+        "{"
+        + ", ".join(
+            f"{name}: {{value: {json.dumps(value)}}}"
+            for name, value in Recipe().model_dump().items()
+        )
+        + "}"
+    )
+    ledger = open_ledger(study_path, "method=grid", f"parameters={all_fixed}", "run_cap=null")
+    fill(ledger, [[0.1, 0.2, 0.3]])
+    table = build_leaderboard(ledger.file, ledger.entries())
+    assert table.columns.is_unique
+    assert table["number_format"][0] == "auto"
+    assert table["precision"][0] == 0.5
 
 
 def test_dice_weight_is_a_knob_and_no_class() -> None:

@@ -163,9 +163,16 @@ def test_best_recipe_runs_alone_and_gives_the_same_score(search: Search) -> None
 
 def test_more_trials_are_added_once(search: Search, capsys: pytest.CaptureFixture[str]) -> None:
     before = search.entries
+    damaged = search.folder.path / "trials" / "5" / "checkpoint" / "last.pt"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"no checkpoint")
     assert search.again("--trials", "+2") == 0
     assert [entry.number for entry in search.entries] == [0, 1, 2, 3, 4, 5]
     assert search.entries[:4] == before
+    # a trial that fails ends alone
+    assert search.entries[4].state in ("COMPLETE", "PRUNED")
+    assert search.entries[5].state == "FAIL"
+    assert search.entries[5].reason.startswith("checkpoint: ")
     assert "run_cap changed since the last run: 4 -> 6" in capsys.readouterr().out
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(executor, "execute", None)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,16 @@ def test_file_is_written_into_a_new_folder(tmp_path: Path) -> None:
     write_text(tmp_path / "new" / "file.txt", "päth\n")
     assert (tmp_path / "new" / "file.txt").read_text(encoding="utf-8") == "päth\n"
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["file.txt"]
+
+
+def test_part_without_any_class_is_refused_before_any_trial(
+    tmp_path: Path, store: Store, study_path: Path
+) -> None:
+    index = store.index.copy()
+    columns = [f"px_{name}" for name in store.target.classes]
+    index.loc[index["group"] != index["group"].iloc[0], columns] = 0
+    folder = RunDirectory(tmp_path / "run")
+    study = load_study(study_path, demo=False)
+    with pytest.raises(DataError, match=r"split, (train|val) part: found no slice with any class"):
+        folder.settle_splits(replace(store, index=index), study)
+    assert not folder.splits.exists()

@@ -15,8 +15,9 @@ from seglib.data.splits import Split
 from seglib.data.store import Store
 from seglib.errors import DivergedError, InfeasibleError
 from seglib.fit import Epoch
-from tune import trainable
-from tune.trainable import BEST, CASES, EPOCHS, FAILURE, LAST, train
+from tune import trainable, trial
+from tune.trainable import train
+from tune.trial import BEST, CASES, EPOCHS, FAILURE, LAST, ROW
 
 Config = dict[str, Any]
 MEASURED = ("seconds", "peak_memory_mb")
@@ -29,8 +30,14 @@ class Crash(BaseException):
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    monkeypatch.setattr(trainable.ray_tune, "report", rows.append)
+    monkeypatch.setattr(trainable.ray_tune, "report", lambda sent: rows.append(unpack(sent)))
     return rows
+
+
+def unpack(sent: dict[str, Any]) -> dict[str, Any]:
+    """The row or the failure that was sent, and nothing beside it."""
+    assert len(sent) == 1
+    return sent.get(ROW, sent)
 
 
 def build_config(
@@ -56,7 +63,7 @@ def undisturbed(
     """Its best epoch is the second of three, so each crash meets another case."""
     rows: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainable.ray_tune, "report", rows.append)
+        patch.setattr(trainable.ray_tune, "report", lambda sent: rows.append(unpack(sent)))
         train(build_config(store, split, tmp_path_factory.mktemp("undisturbed")))
     assert best_epoch(rows) == 2
     return rows
@@ -87,7 +94,9 @@ def test_each_epoch_is_on_disk_before_it_is_reported(
     monkeypatch.setattr(
         trainable.ray_tune,
         "report",
-        lambda row: found.append((row["epoch"], len(load_checkpoint(tmp_path / LAST)[0]["rows"]))),
+        lambda sent: found.append(
+            (sent[ROW]["epoch"], len(load_checkpoint(tmp_path / LAST)[0]["rows"]))
+        ),
     )
     train(configure(tmp_path))
     assert found == [(1, 1), (2, 2), (3, 3)]
@@ -96,7 +105,9 @@ def test_each_epoch_is_on_disk_before_it_is_reported(
 def crash_in_report(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None:
     report = trainable.ray_tune.report
     patch.setattr(
-        trainable.ray_tune, "report", lambda row: die() if row["epoch"] == epoch else report(row)
+        trainable.ray_tune,
+        "report",
+        lambda sent: die() if sent[ROW]["epoch"] == epoch else report(sent),
     )
 
 
@@ -120,18 +131,18 @@ def crash_between_the_renames(patch: pytest.MonkeyPatch, epoch: int, folder: Pat
 
 
 def crash_after_saving(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None:
-    keep = trainable._keep_best
+    keep = trial._keep_best
     patch.setattr(
-        trainable,
+        trial,
         "_keep_best",
         lambda where, rows, maximize: die() if len(rows) == epoch else keep(where, rows, maximize),
     )
 
 
 def crash_before_the_table(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None:
-    write = trainable._write_epochs
+    write = trial._write_epochs
     patch.setattr(
-        trainable,
+        trial,
         "_write_epochs",
         lambda where, rows: die() if len(rows) == epoch else write(where, rows),
     )
@@ -227,7 +238,7 @@ def test_error_becomes_one_failure_row(
     def fail(*args: Any, **kwargs: Any) -> None:
         raise error
 
-    monkeypatch.setattr(trainable, "fit", fail)
+    monkeypatch.setattr(trial, "fit", fail)
     train(configure(tmp_path / "trials" / "0"))
     assert reported == [{FAILURE: said}]
     file = tmp_path / "trials" / "0" / "error.txt"

@@ -1,0 +1,76 @@
+"""`segtune fit`: one recipe trained in this process, without Ray."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+
+from seglib.data.spec import PHANTOM_LAYOUTS
+from seglib.recipe import Recipe
+from seglib.seeds import derive_seed
+from tune.run import DEMO, Request, prepare_data
+from tune.run_directory import RunDirectory, write_text
+from tune.trial import FAILURE, ROW, run_trial
+from tune.yaml_lines import write_yaml
+
+__all__ = ["fit_alone"]
+
+
+def fit_alone(request: Request, console: Console) -> int:
+    """Train the study's default recipe, which of ``best.yaml`` is the best one; or go on with it.
+
+    The trial has the seed of a search's trial 0. Its files are in ``OUT/NAME-fit``.
+
+    Args:
+        request: What was asked for.
+        console: Where to show it.
+
+    Returns:
+        The exit code: 0 done, 1 failed.
+
+    Raises:
+        SegtuneError: Something the user can mend.
+    """
+    study = request.load()
+    recipe = Recipe.model_validate(study.default_point())
+    folder = RunDirectory((request.out / f"{study.name}-fit").resolve())
+    failures: list[str] = []
+
+    def show(sent: dict[str, Any]) -> None:
+        if FAILURE in sent:
+            failures.append(sent[FAILURE])
+            return
+        row = sent[ROW]
+        console.print(
+            f"epoch {row['epoch']:.0f} of {recipe.epochs}: {study.metric.name} {row['score']:.4f} "
+            f"train_loss {row['train_loss']:.4f} val_loss {row['val_loss']:.4f} "
+            f"{row['seconds']:.1f} s",
+            markup=False, highlight=False,
+        )  # fmt: skip
+
+    with folder.locked():
+        if study.data.layout in PHANTOM_LAYOUTS:
+            console.print(DEMO, style="bold yellow", markup=False)
+        for sentence in folder.settle_study(study):
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        store = prepare_data(request, study, console)
+        folder.write_environment(store)
+        write_text(folder.path / "recipe.yaml", write_yaml(recipe.model_dump()))
+        config = {
+            "recipe": recipe.model_dump(),
+            "seed": derive_seed(study.seed, "trial", 0),
+            "num_reported": 0,
+            "folder": str(folder.path),
+            "store": str(store.path),
+            "split": asdict(folder.settle_splits(store, study).search_part()),
+            "metric": study.metric.name,
+            "maximize": study.metric.goal == "maximize",
+            "threads": max(1, int(study.resources.cpus_per_trial)),
+        }
+        run_trial(config, show)
+    for failure in failures:
+        console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"files: {folder.path}", markup=False, highlight=False, soft_wrap=True)
+    return 1 if failures else 0
