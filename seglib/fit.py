@@ -128,6 +128,7 @@ def fit(
                 "epoch": number,
                 "score": score,
                 **figures,
+                "num_cases": scores.num_cases,
                 "learning_rate": learning_rate_at(recipe, number - 1),
                 "skipped_steps": skipped,
                 "seconds": round(time.perf_counter() - started, 4),

@@ -204,8 +204,6 @@ def _running_ray(job: Job) -> Iterator[None]:
         if job.address == "local":
             os.environ.pop("RAY_AUTH_TOKEN", None)
             os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token_file()))
-        import ray
-
         options: dict[str, Any] = {"address": job.address}
         if job.address == "local":
             options |= {
@@ -214,6 +212,9 @@ def _running_ray(job: Job) -> Iterator[None]:
                 "object_store_memory": 128 * 2**20,
                 "_temp_dir": str(folder),
             }
+        import ray
+
+        _take_up_environment()
         _connect(job.address, options)
         try:
             yield
@@ -221,6 +222,14 @@ def _running_ray(job: Job) -> Iterator[None]:
             ray.shutdown()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take_up_environment() -> None:
+    """Ray reads its settings when it is imported, which may have been before they were made."""
+    from ray._raylet import AuthenticationTokenLoader, Config
+
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _connect(address: str, options: dict[str, Any]) -> None:

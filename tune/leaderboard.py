@@ -22,6 +22,8 @@ from tune.study_file import StudyFile, load_study
 
 __all__ = ["count_states", "render_leaderboard", "show_leaderboard", "show_status"]
 
+MEANING = "Mean over the cases that have a class, then over classes; background never counts."
+
 _MOST_FAILURES_SHOWN = 5
 
 
@@ -89,20 +91,23 @@ def render_leaderboard(study: StudyFile, table: pd.DataFrame, *, rows: int = 10)
         A table as wide as the terminal allows; the settings give way.
     """
     demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
-    title = f"{study.name}: best {study.metric.name} per trial on validation cases{demo}"
+    cases = f"{table['num_cases'].max():.0f} " if "num_cases" in table else ""
+    title = f"{study.name}: best {study.metric.name} per trial on {cases}validation cases{demo}"
     view = Table(
         title=title, title_justify="left", title_style="bold", header_style="bold",
-        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True,
     )  # fmt: skip
     classes = class_columns(table)
     classes = classes if len(classes) > 1 else []
-    # Given widths hold; what a narrow terminal lacks is taken from the settings.
+    # The settings take what the figures leave, so these are whole on any terminal.
     for name, width in (("trial", len(f"{table['trial'].max()} default")), ("state", 8)):
         view.add_column(name, no_wrap=True, min_width=width)
     view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True, min_width=6)
     for name in [*(name.removeprefix("dice_") for name in classes), "epoch", "time"]:
         view.add_column(name, justify="right", no_wrap=True, min_width=5 if name == "epoch" else 6)
-    view.add_column("settings that differ", style="cyan", no_wrap=True, overflow="ellipsis")
+    view.add_column(
+        "settings that differ", style="cyan", no_wrap=True, overflow="ellipsis", ratio=1
+    )
     knobs = [name for name in parameter_columns(study) if table[name].nunique(dropna=False) > 1]
     for place, row in enumerate(table.head(rows).to_dict("records")):
         view.add_row(
@@ -115,9 +120,9 @@ def render_leaderboard(study: StudyFile, table: pd.DataFrame, *, rows: int = 10)
             _settings({name: row[name] for name in knobs}),
             style="green" if place == 0 and row["epochs"] else "",
         )
-    if len(table) > rows:
-        view.caption = f"{len(table) - rows} more in leaderboard.csv"
-        view.caption_justify = "left"
+    more = f"{len(table) - rows} more in leaderboard.csv. " if len(table) > rows else ""
+    view.caption = f"{more}{MEANING}" if "loss" not in study.metric.name else more
+    view.caption_justify = "left"
     return view
 
 

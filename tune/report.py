@@ -31,7 +31,7 @@ _FIRST = (
 )
 # knobs that have the name of a figure
 _RENAMED = {"epochs": "planned_epochs", "precision": "number_format"}
-_FIGURES = ("iou", "precision", "recall", "val_loss")
+_FIGURES = ("iou", "precision", "recall", "val_loss", "num_cases")
 
 
 class ReportWriter:
