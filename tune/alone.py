@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
+from seglib.data.store import Store
 from seglib.recipe import Recipe
 from seglib.seeds import derive_seed
 from tune.run import DEMO, Request, prepare_data
 from tune.run_directory import RunDirectory, write_text
+from tune.study_file import StudyFile
 from tune.trial import FAILURE, ROW, run_trial
 from tune.yaml_lines import write_yaml
 
@@ -34,43 +37,49 @@ def fit_alone(request: Request, console: Console) -> int:
         SegtuneError: Something the user can mend.
     """
     study = request.load()
-    recipe = Recipe.model_validate(study.default_point())
     folder = RunDirectory((request.out / f"{study.name}-fit").resolve())
     failures: list[str] = []
-
-    def show(sent: dict[str, Any]) -> None:
-        if FAILURE in sent:
-            failures.append(sent[FAILURE])
-            return
-        row = sent[ROW]
-        console.print(
-            f"epoch {row['epoch']:.0f} of {recipe.epochs}: {study.metric.name} {row['score']:.4f} "
-            f"train_loss {row['train_loss']:.4f} val_loss {row['val_loss']:.4f} "
-            f"{row['seconds']:.1f} s",
-            markup=False, highlight=False,
-        )  # fmt: skip
-
     with folder.locked():
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
         for sentence in folder.settle_study(study):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         store = prepare_data(request, study, console)
+        config = _config(study, folder, store)
         folder.write_environment(store)
-        write_text(folder.path / "recipe.yaml", write_yaml(recipe.model_dump()))
-        config = {
-            "recipe": recipe.model_dump(),
-            "seed": derive_seed(study.seed, "trial", 0),
-            "num_reported": 0,
-            "folder": str(folder.path),
-            "store": str(store.path),
-            "split": asdict(folder.settle_splits(store, study).search_part()),
-            "metric": study.metric.name,
-            "maximize": study.metric.goal == "maximize",
-            "threads": max(1, int(study.resources.cpus_per_trial)),
-        }
+        write_text(folder.path / "recipe.yaml", write_yaml(config["recipe"]))
+
+        def show(sent: dict[str, Any]) -> None:
+            if FAILURE in sent:
+                failures.append(sent[FAILURE])
+            else:
+                line = _line(sent[ROW], study.metric.name, config["recipe"]["epochs"])
+                console.print(line, markup=False, highlight=False)
+
         run_trial(config, show)
     for failure in failures:
         console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
     console.print(f"files: {folder.path}", markup=False, highlight=False, soft_wrap=True)
     return 1 if failures else 0
+
+
+def _config(study: StudyFile, folder: RunDirectory, store: Store) -> dict[str, Any]:
+    """What ``run_trial`` works from, the same as for trial 0 of a search."""
+    return {
+        "recipe": Recipe.model_validate(study.default_point()).model_dump(),
+        "seed": derive_seed(study.seed, "trial", 0),
+        "num_reported": 0,
+        "folder": str(folder.path),
+        "store": str(store.path),
+        "split": asdict(folder.settle_splits(store, study).search_part()),
+        "metric": study.metric.name,
+        "maximize": study.metric.goal == "maximize",
+        "threads": max(1, int(study.resources.cpus_per_trial)),
+    }
+
+
+def _line(row: Mapping[str, float], metric: str, epochs: int) -> str:
+    return (
+        f"epoch {row['epoch']:.0f} of {epochs}: {metric} {row['score']:.4f} "
+        f"train_loss {row['train_loss']:.4f} val_loss {row['val_loss']:.4f} {row['seconds']:.1f} s"
+    )

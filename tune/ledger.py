@@ -116,7 +116,9 @@ class Ledger:
         last_rung = self.file.early_terminate.max_iter
         if epoch >= min(int(known.user_attrs["recipe"]["epochs"]), last_rung or epoch + 1):
             return False
-        stop = trial.should_prune()
+        # The pruner is asked even of the default recipe, which runs to its end so that the
+        # leaderboard can say what tuning gained: others are measured against its rungs.
+        stop = trial.should_prune() and known.user_attrs.get("origin") != "default"
         if stop:
             trial.set_user_attr("stopped_at", epoch)
         return stop

@@ -267,4 +267,8 @@ _Dumper.add_representer(str, _write_text)
 
 def write_yaml(data: dict[str, Any]) -> str:
     """Plain data as YAML that :func:`parse_yaml` reads back equal."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    # YAML takes these three for ends of lines, and PyYAML writes them as they are.
+    if any(end in text for end in "\x85\u2028\u2029"):
+        text = yaml.dump(data, Dumper=_Dumper, sort_keys=False)
+    return text

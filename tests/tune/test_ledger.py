@@ -57,6 +57,18 @@ def test_rung_stops_the_worse_trial_as_pruned(study_path: Path) -> None:
     assert entry.reason == "stopped early at epoch 1"
 
 
+def test_default_recipe_is_never_stopped_early(study_path: Path) -> None:
+    ledger = open_ledger(study_path)
+    default, other = ledger.ask(), ledger.ask()
+    assert default is not None
+    assert other is not None
+    assert play(ledger, other, [0.5, 0.6, 0.7]) == "COMPLETE"
+    assert play(ledger, default, [0.1, 0.1, 0.1]) == "COMPLETE"
+    third = ledger.ask()
+    assert third is not None
+    assert play(ledger, third, [0.05, 0.9, 0.9]) == "PRUNED"
+
+
 def test_completed_trial_is_valued_by_its_best_epoch(study_path: Path) -> None:
     ledger = open_ledger(study_path)
     order = ledger.ask()
