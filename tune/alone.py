@@ -36,7 +36,7 @@ def fit_alone(request: Request, console: Console) -> int:
     Raises:
         SegtuneError: Something the user can mend.
     """
-    study = request.load()
+    study = request.load_to_train()
     folder = RunDirectory((request.out / f"{study.name}-fit").resolve())
     failures: list[str] = []
     with folder.locked():

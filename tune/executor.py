@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import logging
 import os
 import secrets
@@ -226,10 +227,9 @@ def _running_ray(job: Job) -> Iterator[None]:
 
 def _take_up_environment() -> None:
     """Ray reads its settings when it is imported, which may have been before they were made."""
-    from ray._raylet import AuthenticationTokenLoader, Config
-
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
+    raylet: Any = importlib.import_module("ray._raylet")  # compiled, without types
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _connect(address: str, options: dict[str, Any]) -> None:

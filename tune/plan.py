@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from seglib.cost import count_parameters, estimate_memory_gb
-from seglib.data.spec import DataSpec
+from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec
 from seglib.errors import Problem, StudyFileError
 from seglib.recipe import Recipe
 from tune.field_checks import read_model
@@ -101,7 +101,8 @@ def _search(study: StudyFile) -> str:
 
 
 def _data(request: Request, study: StudyFile) -> str:
-    where = "generated" if request.data is None else str(request.data)
+    where = "to be given with --data" if request.data is None else str(request.data)
+    where = "generated" if study.data.layout in PHANTOM_LAYOUTS else where
     channels = ", ".join(study.data.channels) if study.data.channels else "all channels"
     size = f"{study.data.image_size} px"
     return f"{where} ({study.data.layout}), {channels}, {study.data.target}, {size}"

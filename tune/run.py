@@ -65,6 +65,15 @@ class Request:
         self._check_data(study)
         return study
 
+    def load_to_train(self) -> StudyFile:
+        """The study as asked for, and with it something to train on."""
+        study = self.load()
+        if self.data is None and study.data.layout not in PHANTOM_LAYOUTS:
+            hint = "a demo: part in the file would be trained without it"
+            problem = Problem("--data", "nothing", "a folder with images", hint)
+            raise DataError("command line", [problem])
+        return study
+
     def _check_data(self, study: StudyFile) -> None:
         phantom, problems = study.data.layout in PHANTOM_LAYOUTS, []
         if self.data is not None and phantom:
@@ -108,7 +117,7 @@ def run_search(request: Request, console: Console) -> int:
     Raises:
         SegtuneError: Something the user can mend.
     """
-    study = request.load()
+    study = request.load_to_train()
     from tune.executor import check_address
     from tune.report import ReportWriter
     from tune.run_directory import RunDirectory

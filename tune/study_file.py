@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec, SplitSpec
+from seglib.data.spec import DataSpec, SplitSpec
 from seglib.errors import Problem, StudyFileError
 from seglib.recipe import Recipe
 from tune.field_checks import did_you_mean, list_words, read_model
@@ -58,8 +58,8 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), *, demo: bool) -
     Args:
         path: The file.
         overrides: ``KEY=VALUE`` texts that are laid over it, in their order.
-        demo: Lay the file's demo part over the rest? A file without one must be
-            about phantoms already.
+        demo: Lay the file's demo part over the rest? A file without one, as W&B's
+            sweeps are, is read as it is.
 
     Returns:
         The study.
@@ -144,14 +144,7 @@ class _Reader:
             self.fault(part, "demo", part.words, "a mapping, laid over the rest for a demo")
         if part is not None and isinstance(part.value, bool):
             return part.value
-        if part is not None:
-            return demo
-        data = self.root.get("data")
-        layout = data.get("layout") if data else None
-        if demo and (layout is None or layout.value not in PHANTOM_LAYOUTS):
-            wanted = "a demo part, or a layout of phantoms"
-            self.fault(None, "demo", "nothing", wanted, "give the folder with the data instead")
-        return False
+        return part is not None and demo
 
     def _name(self, given: str | None) -> str:
         """A name that can be a folder's; spaces become dashes, slashes are a fault."""

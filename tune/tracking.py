@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import queue
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -19,6 +20,8 @@ __all__ = ["TensorBoardTracker", "WandbTracker", "build_trackers", "choose_wandb
 
 MOST_SECONDS_AT_EXIT = 30.0
 _SECONDS_FOR_AN_ANSWER = 10.0
+_SECONDS_TO_END = 3.0
+_QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}  # no telemetry either
 
 log = logging.getLogger("segtune")
 
@@ -104,18 +107,16 @@ class WandbTracker:
     def close(self) -> None:
         """Finish what is open, within ``MOST_SECONDS_AT_EXIT`` in all."""
         self._background.submit(self._close_all)
-        if not self._background.close(MOST_SECONDS_AT_EXIT):
-            log.warning(
-                "Weights & Biases did not finish in %.0f s; `wandb sync` can send %s later",
-                MOST_SECONDS_AT_EXIT,
-                self._folder / "wandb",
-            )
-            _end_wandb_service()
+        done = self._background.close(MOST_SECONDS_AT_EXIT)
+        if not done:
+            said = "Weights & Biases did not finish in %.0f s; `wandb sync` can send %s later"
+            log.warning(said, MOST_SECONDS_AT_EXIT, self._folder / "wandb")
+        _end_wandb(_SECONDS_TO_END if done else 0)
 
     def _open(self, order: Order, known: Sequence[Mapping[str, float]]) -> None:
         if order.number in self._runs:
             return
-        os.environ.setdefault("WANDB_SILENT", "true")
+        os.environ.update(_QUIET)
         if self._mode == "online" and not self._answered:
             self._ask_server()
         self._runs[order.number] = self._new_run(order)
@@ -270,17 +271,27 @@ def _netrc_knows_wandb() -> bool:
         return False
 
 
-def _end_wandb_service() -> None:
-    """End W&B's helper process: on leaving Python, W&B would wait for it without a limit.
+def _end_wandb(seconds: float) -> None:
+    """End W&B's helper process: on leaving Python, W&B would wait for it for minutes.
 
-    What it was told lies in the run directory already, for ``wandb sync``.
+    All runs are finished by now, or will not be: what they were told lies in the
+    run directory, for ``wandb sync``.
     """
+    if "wandb" not in sys.modules:
+        return
+    import wandb
     from wandb.sdk import wandb_setup
 
     service = wandb_setup.singleton()._connection
     process = getattr(getattr(service, "_proc", None), "_process", None)
-    if process is not None:
+    if process is None:
+        return
+    ending = threading.Thread(target=wandb.teardown, name="end of W&B", daemon=True)
+    ending.start()
+    ending.join(seconds)
+    if ending.is_alive():
         process.kill()
+        ending.join(_SECONDS_TO_END)
 
 
 def _first_line(error: Exception) -> str:

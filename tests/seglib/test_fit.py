@@ -124,3 +124,10 @@ def test_evaluate_agrees_with_the_epoch_and_adds_distances(
     assert len(found) > 0
     assert (found["hd95_mm"] >= 0).all()
     assert found["surface_dice"].between(0, 1).all()
+
+
+def test_last_batch_of_one_slice_is_scored_like_any_other(store: Store, split: Split) -> None:
+    num_val = len(split.rows(store.index, "val"))
+    recipe = Recipe(base_filters=2, depth=1, epochs=1, batch_size=num_val - 1)
+    epoch = next(fit(recipe, store, split, seed=0, device=CPU))
+    assert epoch.scores.num_cases == len(split.val)

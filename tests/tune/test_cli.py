@@ -220,3 +220,16 @@ def test_file_runs_by_itself_from_anywhere(study_path: Path, tmp_path: Path) -> 
         )  # fmt: skip
         assert (answer.returncode, answer.stderr) == (0, "")
         assert "search:         random" in answer.stdout
+
+
+def test_sweep_without_data_is_checked_but_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text("method: random\nparameters: {learning_rate: {min: 0.001, max: 0.01}}\n")
+    assert main(["check", "--space", str(sweep)]) == 0
+    assert "to be given with --data (auto)" in capsys.readouterr().out
+    for command in ("run", "fit"):
+        assert main([command, "--space", str(sweep), "--out", str(tmp_path / "out")]) == 2
+        assert "--data: found nothing ; wanted a folder with images" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

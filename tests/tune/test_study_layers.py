@@ -74,11 +74,11 @@ def test_fault_of_the_form_that_is_not_asked_for_is_told_too(problems):
     ]
 
 
-def test_demo_without_a_demo_part_needs_phantoms(load, problems):
+def test_file_without_a_demo_part_is_read_as_it_is(load):
     text = TEXT[: TEXT.index("demo:")]
-    assert "demo: found nothing ; wanted a demo part" in problems(demo=True, text=text)[0]
-    phantoms = text.replace("layout: brats", "layout: phantom-brats")
-    assert not load(demo=True, text=phantoms).demo
+    study = load(demo=True, text=text)
+    assert not study.demo
+    assert study == load(demo=False, text=text)
 
 
 @pytest.mark.parametrize(
