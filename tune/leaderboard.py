@@ -25,6 +25,7 @@ __all__ = ["count_states", "render_leaderboard", "show_leaderboard", "show_statu
 MEANING = "Mean over the cases that have a class, then over classes; background never counts."
 
 _MOST_FAILURES_SHOWN = 5
+_WIDTH_FOR_SETTINGS = 100
 
 
 def show_status(run: Path, console: Console, storage: str | None = None) -> None:
@@ -68,7 +69,9 @@ def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Consol
     if best is None:
         console.print("no trial has finished an epoch", style="bold red")
     else:
-        console.print(render_leaderboard(study, build_leaderboard(study, entries)))
+        table = build_leaderboard(study, entries)
+        settings = console.width >= _WIDTH_FOR_SETTINGS
+        console.print(render_leaderboard(study, table, settings=settings))
         console.print(_winner(study, best, entries), markup=False, highlight=False)
     failed = [entry for entry in entries if entry.state == "FAIL" and entry.started]
     for entry in failed[-_MOST_FAILURES_SHOWN:]:
@@ -79,35 +82,38 @@ def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Consol
     return best is not None
 
 
-def render_leaderboard(study: StudyFile, table: pd.DataFrame, *, rows: int = 10) -> Table:
-    """The first rows of the leaderboard, a line each, with the settings that differ.
+def render_leaderboard(
+    study: StudyFile, table: pd.DataFrame, *, rows: int = 10, settings: bool = True
+) -> Table:
+    """The first rows of the leaderboard, a line each.
 
     Args:
         study: What was searched.
         table: From :func:`tune.report.build_leaderboard`.
         rows: How many trials to show.
+        settings: Show those that differ, too? They take what room the figures leave.
 
     Returns:
-        A table as wide as the terminal allows; the settings give way.
+        A table as wide as the terminal, or as the figures if they stand alone.
     """
     demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
     cases = f"{table['num_cases'].max():.0f} " if "num_cases" in table else ""
     title = f"{study.name}: best {study.metric.name} per trial on {cases}validation cases{demo}"
     view = Table(
         title=title, title_justify="left", title_style="bold", header_style="bold",
-        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True,
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=settings,
     )  # fmt: skip
     classes = class_columns(table)
     classes = classes if len(classes) > 1 else []
-    # The settings take what the figures leave, so these are whole on any terminal.
     for name, width in (("trial", len(f"{table['trial'].max()} default")), ("state", 8)):
         view.add_column(name, no_wrap=True, min_width=width)
     view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True, min_width=6)
     for name in [*(name.removeprefix("dice_") for name in classes), "epoch", "time"]:
         view.add_column(name, justify="right", no_wrap=True, min_width=5 if name == "epoch" else 6)
-    view.add_column(
-        "settings that differ", style="cyan", no_wrap=True, overflow="ellipsis", ratio=1
-    )
+    if settings:
+        view.add_column(
+            "settings that differ", style="cyan", no_wrap=True, overflow="ellipsis", ratio=1
+        )
     knobs = [name for name in parameter_columns(study) if table[name].nunique(dropna=False) > 1]
     for place, row in enumerate(table.head(rows).to_dict("records")):
         view.add_row(
@@ -117,7 +123,7 @@ def render_leaderboard(study: StudyFile, table: pd.DataFrame, *, rows: int = 10)
             *(_score(row[name]) for name in classes),
             f"{row['best_epoch']:.0f}/{row['epochs']}" if row["epochs"] else "–",
             _clock(row["seconds"]),
-            _settings({name: row[name] for name in knobs}),
+            *([_settings({name: row[name] for name in knobs})] if settings else []),
             style="green" if place == 0 and row["epochs"] else "",
         )
     more = f"{len(table) - rows} more in leaderboard.csv. " if len(table) > rows else ""

@@ -55,6 +55,7 @@ def test_every_trial_is_one_whole_line_on_any_terminal(study_path: Path, width: 
     show_leaderboard(ledger.file, ledger.entries(), console)
     lines = text_of(console).splitlines()
     assert max(len(line) for line in lines) <= width
+    assert ("settings that differ" in text_of(console)) == (width >= 100)
     for number, state, score in ((0, "COMPLETE", "0.6000"), (1, "PRUNED", "0.1000")):
         found = [line for line in lines if line.strip().startswith(f"{number} ")]
         assert len(found) == 1

@@ -80,6 +80,14 @@ def test_journal_is_a_study_that_optuna_reads_by_itself(search: Search) -> None:
     assert study.best_value == best
 
 
+def test_rows_hold_figures_and_nothing_of_rays(search: Search) -> None:
+    for entry in search.entries:
+        for row in entry.rows:
+            assert {"epoch", "score", "seconds", "peak_memory_mb"} <= set(row)
+            assert all(isinstance(value, int | float) for value in row.values())
+            assert not any("/" in name or name == "training_iteration" for name in row)
+
+
 def test_leaderboard_file_has_every_trial_and_column(search: Search) -> None:
     table = pd.read_csv(search.folder.leaderboard)
     assert sorted(table["trial"]) == [0, 1, 2, 3]
