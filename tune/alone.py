@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
@@ -15,7 +16,7 @@ from seglib.seeds import derive_seed
 from tune.run import DEMO, Request, prepare_data
 from tune.run_directory import RunDirectory, write_text
 from tune.study_file import StudyFile
-from tune.trial import FAILURE, ROW, run_trial
+from tune.trial import EPOCHS, FAILURE, ROW, run_trial
 from tune.yaml_lines import write_yaml
 
 __all__ = ["fit_alone"]
@@ -37,7 +38,7 @@ def fit_alone(request: Request, console: Console) -> int:
         SegtuneError: Something the user can mend.
     """
     study = request.load_to_train()
-    folder = RunDirectory((request.out / f"{study.name}-fit").resolve())
+    folder = RunDirectory((request.out / f"{study.folder_name}-fit").resolve())
     failures: list[str] = []
     with folder.locked():
         if study.data.layout in PHANTOM_LAYOUTS:
@@ -56,9 +57,12 @@ def fit_alone(request: Request, console: Console) -> int:
                 line = _line(sent[ROW], study.metric.name, config["recipe"]["epochs"])
                 console.print(line, markup=False, highlight=False)
 
+        if config["num_reported"]:
+            console.print(f"goes on after epoch {config['num_reported']}", markup=False)
         run_trial(config, show)
     for failure in failures:
         console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(_best_line(folder, study), markup=False, highlight=False)
     console.print(f"files: {folder.path}", markup=False, highlight=False, soft_wrap=True)
     return 1 if failures else 0
 
@@ -68,7 +72,7 @@ def _config(study: StudyFile, folder: RunDirectory, store: Store) -> dict[str, A
     return {
         "recipe": Recipe.model_validate(study.default_point()).model_dump(),
         "seed": derive_seed(study.seed, "trial", 0),
-        "num_reported": 0,
+        "num_reported": len(_epochs_so_far(folder)),
         "folder": str(folder.path),
         "store": str(store.path),
         "split": asdict(folder.settle_splits(store, study).search_part()),
@@ -76,6 +80,23 @@ def _config(study: StudyFile, folder: RunDirectory, store: Store) -> dict[str, A
         "maximize": study.metric.goal == "maximize",
         "threads": max(1, int(study.resources.cpus_per_trial)),
     }
+
+
+def _epochs_so_far(folder: RunDirectory) -> list[dict[Hashable, Any]]:
+    path = folder.path / EPOCHS
+    return pd.read_csv(path).to_dict("records") if path.exists() else []
+
+
+def _best_line(folder: RunDirectory, study: StudyFile) -> str:
+    rows = _epochs_so_far(folder)
+    if not rows:
+        return "no epoch was finished"
+    choose = max if study.metric.goal == "maximize" else min
+    best = choose(rows, key=lambda row: row["score"])
+    return (
+        f"best: {study.metric.name} {best['score']:.4f} at epoch {best['epoch']:.0f} of "
+        f"{len(rows)}, on {best['num_cases']:.0f} validation cases"
+    )
 
 
 def _line(row: Mapping[str, float], metric: str, epochs: int) -> str:

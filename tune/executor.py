@@ -99,6 +99,8 @@ class Interruption:
         """Signal handler."""
         if self.signal is not None and number == signal.SIGINT:
             os._exit(128 + number)
+        if self.signal is None:
+            os.write(2, b"\nstopping; what is trained so far is kept\n")
         self.signal = self.signal or number
 
     @contextmanager

@@ -45,8 +45,22 @@ _WANTED = {
 }
 
 
+_ALSO_CALLED = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "optim": "optimizer",
+    "filters": "base_filters",
+    "n_epochs": "epochs",
+    "num_epochs": "epochs",
+    "loss_function": "loss",
+}
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint with the nearest known word; empty when none is near."""
+    if word.lower() in _ALSO_CALLED:
+        return f"did you mean '{_ALSO_CALLED[word.lower()]}'?"
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"did you mean '{near[0]}'?" if near else ""
 

@@ -48,9 +48,13 @@ def show_status(run: Path, console: Console, storage: str | None = None) -> None
     place = storage or _place_of(folder)
     entries = read_entries(study.name, view_storage(place))
     console.print(_headline(study, entries, place), markup=False, highlight=False, soft_wrap=True)
+    held = folder.is_held()
     for entry in entries:
         if entry.state == "RUNNING":
-            console.print(_running(study, entry), markup=False, highlight=False, soft_wrap=True)
+            line = _running(study, entry, held=held)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not held and any(entry.state == "RUNNING" for entry in entries):
+        console.print("no process is at it; the same command goes on from here", style="yellow")
     show_leaderboard(study, entries, console)
 
 
@@ -67,12 +71,14 @@ def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Consol
     """
     best = best_entry(study, entries)
     if best is None:
-        console.print("no trial has finished an epoch", style="bold red")
+        console.print("no epoch is in the ledger yet", style="bold yellow")
     else:
         table = build_leaderboard(study, entries)
         settings = console.width >= _WIDTH_FOR_SETTINGS
         console.print(render_leaderboard(study, table, settings=settings))
         console.print(_winner(study, best, entries), markup=False, highlight=False)
+    for line in _refusals(entries):
+        console.print(line, markup=False, highlight=False, style="yellow", soft_wrap=True)
     failed = [entry for entry in entries if entry.state == "FAIL" and entry.started]
     for entry in failed[-_MOST_FAILURES_SHOWN:]:
         line = f"trial {entry.number} failed: {entry.reason}"
@@ -132,6 +138,14 @@ def render_leaderboard(
     return view
 
 
+def _refusals(entries: Sequence[Entry]) -> list[str]:
+    """Why proposals were never started, the commonest reason in full."""
+    reasons = [entry.reason for entry in entries if entry.state == "FAIL" and not entry.started]
+    if not reasons:
+        return []
+    return [f"{len(reasons)} proposals could not run here, such as: {reasons[-1]}"]
+
+
 def count_states(entries: Sequence[Entry]) -> str:
     """How many trials ended which way, in words.
 
@@ -167,11 +181,12 @@ def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str) -> 
     return text
 
 
-def _running(study: StudyFile, entry: Entry) -> str:
+def _running(study: StudyFile, entry: Entry, *, held: bool) -> str:
     best = best_row(study, entry)
     length = entry.recipe.get("epochs", "?")
     score = f", best {study.metric.name} {best['score']:.4f}" if best is not None else ""
-    return f"  trial {entry.number} in training: {len(entry.rows)} of {length} epochs{score}"
+    word = "in training" if held else "unfinished"
+    return f"  trial {entry.number} {word}: {len(entry.rows)} of {length} epochs{score}"
 
 
 def _winner(study: StudyFile, best: Entry, entries: Sequence[Entry]) -> str:
@@ -180,7 +195,8 @@ def _winner(study: StudyFile, best: Entry, entries: Sequence[Entry]) -> str:
     text = f"best: trial {best.number}, {study.metric.name} {row['score']:.4f} at epoch "
     text += f"{row['epoch']:.0f}"
     default = next((entry for entry in entries if entry.origin == "default"), None)
-    reference = best_row(study, default) if default is not None else None
+    ended = default is not None and default.state == "COMPLETE"
+    reference = best_row(study, default) if default is not None and ended else None
     if reference is not None and default is not best:
         gain = row["score"] - reference["score"]
         text += f", {gain:+.4f} against the default recipe"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -18,8 +19,12 @@ from tune.study_file import StudyFile
 from tune.study_layers import lay_overrides
 from tune.yaml_lines import Node
 
+if TYPE_CHECKING:
+    from seglib.data.dataset import Dataset
+
 __all__ = ["describe_data", "describe_plan"]
 
+_MASKS_SAMPLED = 12
 _NUM_CLASSES_GUESS = {"binary": 1, "organs": 3, "regions": 3}
 
 
@@ -41,11 +46,14 @@ def describe_plan(request: Request, console: Console) -> None:
                   f"{study.split.test:.0%} locked test, seed {study.split.seed}"),
         ("stopping", _stopping(study)),
         ("budget", _budget(study)),
-        ("run directory", str((request.out / study.name).resolve())),
+        ("run directory", str((request.out / study.folder_name).resolve())),
     ]  # fmt: skip
     lines += [("note", note) for note in study.notes]
     if study.ignored:
         lines.append(("of no use here", ", ".join(study.ignored)))
+    if request.data is not None:
+        dataset = _find(study.data, request.data)
+        lines[3:3] = [("found", _content(dataset)), *(("note", note) for note in dataset.notes)]
     for name, text in lines:
         console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
     console.print(_space_table(study))
@@ -63,9 +71,7 @@ def describe_data(folder: Path, settings: tuple[str, ...], console: Console) -> 
     Raises:
         DataError: The folder is not understood.
     """
-    from seglib.data.layouts import find_dataset
-
-    found = find_dataset(_read_data_spec(settings), folder.resolve())
+    found = _find(_read_data_spec(settings), folder)
     groups = {item.group for item in found.items}
     cases = {item.case for item in found.items}
     for name, text in (
@@ -74,12 +80,53 @@ def describe_data(folder: Path, settings: tuple[str, ...], console: Console) -> 
         ("patients", f"{len(groups)}"),
         ("cases", f"{len(cases)} (each scored as one)"),
         ("channels", ", ".join(found.channels)),
-        ("classes", f"{', '.join(found.target.classes)} ({found.target.kind})"),
+        ("classes", _classes(found)),
+        ("mask values", _mask_values(found)),
         ("normalise", found.normalise),
     ):
         console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
     for note in found.notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _find(spec: DataSpec, folder: Path) -> Dataset:
+    from seglib.data.layouts import find_dataset
+
+    return find_dataset(spec, folder.resolve())
+
+
+def _content(dataset: Dataset) -> str:
+    groups = {item.group for item in dataset.items}
+    files = f"{len(dataset.items)} images or volumes of {len(groups)} patients"
+    return f"{files}, {', '.join(dataset.channels)} -> {_classes(dataset)}"
+
+
+def _classes(dataset: Dataset) -> str:
+    """Each class with the grey values it is expected to have in the masks."""
+    target = dataset.target
+    named = {
+        name: sorted(value for value, label in target.values.items() if label in labels)
+        for name, labels in zip(target.classes, target.members, strict=True)
+    }
+    said = [f"{name} = {' or '.join(map(str, values))}" for name, values in named.items()]
+    return f"{', '.join(said)} ({target.kind})"
+
+
+def _mask_values(dataset: Dataset) -> str:
+    """What a sample of the masks really holds, and what of it no class is made of."""
+    import numpy as np
+
+    from seglib.data.readers import read_mask
+
+    step = max(1, len(dataset.items) // _MASKS_SAMPLED)
+    sample = dataset.items[::step][:_MASKS_SAMPLED]
+    values = {int(value) for item in sample for value in np.unique(read_mask(item.mask).array)}
+    text = f"{', '.join(map(str, sorted(values)))} in {len(sample)} of {len(dataset.items)} masks"
+    unknown = sorted(values - set(dataset.target.values))
+    if not unknown:
+        return text
+    hint = "say what they are with data.classes and data.background"
+    return f"{text}; UNKNOWN: {', '.join(map(str, unknown))}: {hint}"
 
 
 def _read_data_spec(settings: tuple[str, ...]) -> DataSpec:
@@ -155,10 +202,9 @@ def _describe_default(study: StudyFile, console: Console) -> None:
     sizes = {"num_channels": channels, "num_logits": logits}
     memory = estimate_memory_gb(recipe, **sizes, image_size=study.data.image_size)
     first = "grid point 0" if study.method == "grid" else "trial 0, the default recipe"
-    console.print(
-        f"{first}: {count_parameters(recipe, **sizes):,} parameters, about {_size(memory)} a trial",
-        markup=False, highlight=False,
-    )  # fmt: skip
+    parameters = count_parameters(recipe, **sizes)
+    text = f"{first}: {parameters:,} parameters, about {_size(memory)} of tensors a trial"
+    console.print(text, markup=False, highlight=False)
     shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
     console.print(
         "  " + ", ".join(f"{k}={v}" for k, v in shown.items()), markup=False, highlight=False

@@ -123,7 +123,7 @@ def run_search(request: Request, console: Console) -> int:
     from tune.run_directory import RunDirectory
 
     check_address(request.address)
-    folder = RunDirectory((request.out / study.name).resolve())
+    folder = RunDirectory((request.out / study.folder_name).resolve())
     with folder.locked():
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
@@ -133,18 +133,22 @@ def run_search(request: Request, console: Console) -> int:
         store = prepare_data(request, study, console)
         ledger = _open_ledger(study, storage, store)
         splits = folder.settle_splits(store, study)
-        if splits.warning:
+        if splits.by == "slice":
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, store=store, split=splits.search_part(), study=study)
         folder.write_environment(store, request.storage)
-        _announce(study, store, job, console)
+        _announce(study, store, job, num_locked=len(splits.test), console=console)
         if ledger.has_more():
             code = _execute(ledger, job, folder, console)
         else:
             code = 0
             console.print("nothing is left to train; --trials +N asks for more", markup=False)
         ReportWriter(ledger, folder).write()
-        _conclude(ledger, folder, console)
+        for note in store.info.notes:
+            if "own patient" in note:
+                console.print(f"note: {note}", style="yellow", markup=False)
+        if not _conclude(ledger, folder, console):
+            code = code or 1
     if code >= 128:
         console.print("interrupted: the same command goes on from here", style="yellow")
     return code
@@ -230,15 +234,18 @@ def _concurrent(study: StudyFile, address: str, cpus: int) -> int | None:
     return min(study.resources.concurrent or fits, fits)
 
 
-def _announce(study: StudyFile, store: Store, job: Job, console: Console) -> None:
+def _announce(
+    study: StudyFile, store: Store, job: Job, *, num_locked: int, console: Console
+) -> None:
+    unit = "patients" if job.split.by == "patient" else "SLICES"
     lines = [
         f"{study.name}: {study.method}, {study.metric.name} ({study.metric.goal}), "
         f"{study.num_planned or 'unbounded'} trials of up to {study.horizon} epochs",
         f"data: {store.info.num_slices} slices of {store.info.num_cases} cases "
         f"({store.info.num_groups} patients), {store.image_size} px, "
         f"{', '.join(store.channels)} -> {', '.join(store.target.classes)}",
-        f"split: {len(job.split.train)} train, {len(job.split.val)} validation "
-        f"({'patients' if job.split.by == 'patient' else 'SLICES'}), the rest locked",
+        f"split: {len(job.split.train)} train, {len(job.split.val)} validation, "
+        f"{num_locked} locked for testing ({unit})",
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
@@ -261,15 +268,17 @@ def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -
         return execute(ledger, job, [*files, *trackers, screen])
 
 
-def _conclude(ledger: Ledger, folder: RunDirectory, console: Console) -> None:
+def _conclude(ledger: Ledger, folder: RunDirectory, console: Console) -> bool:
+    """Show what was found; was anything?"""
     from tune.leaderboard import show_leaderboard
 
     if not show_leaderboard(ledger.file, ledger.entries(), console):
-        return
+        return False
     if ledger.file.data.layout in PHANTOM_LAYOUTS:
         console.print(DEMO, style="bold yellow", markup=False)
     for name, path in (("leaderboard", folder.leaderboard), ("best recipe", folder.best)):
         console.print(f"{name + ':':13}{path}", markup=False, highlight=False, soft_wrap=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -80,6 +80,20 @@ class RunDirectory:
         finally:
             os.close(handle)
 
+    def is_held(self) -> bool:
+        """Is a process at work here?"""
+        try:
+            handle = os.open(self.path / "run.lock", os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
     def settle_study(self, study: StudyFile) -> list[str]:
         """Write ``study.yaml``, or hold the study against the one that stands there.
 
@@ -99,12 +113,13 @@ class RunDirectory:
         if not self.study.exists() or not self.environment.exists():  # no trial was ever asked for
             write_text(self.study, write_yaml(resolved))
             return []
-        before = load_study(self.study, demo=False).resolved()
-        changed = [key for key in resolved | before if resolved.get(key) != before.get(key)]
+        now = _flat(resolved)
+        before = _flat(load_study(self.study, demo=False).resolved())
+        changed = [key for key in now | before if now.get(key) != before.get(key)]
         problems = [
-            Problem(f"{key}", _brief(resolved.get(key)), _brief(before.get(key)))
+            Problem(key, _brief(now.get(key)), _brief(before.get(key)))
             for key in changed
-            if key in _FIXED
+            if key.partition(".")[0] in _FIXED
         ]
         if problems:
             hint = "trials are only comparable under the same settings; give another name or --out"
@@ -113,8 +128,7 @@ class RunDirectory:
             raise RunError(f"{self.path} holds another study", problems)
         write_text(self.study, write_yaml(resolved))
         return [
-            f"{key} changed since the last run: {_brief(before.get(key))} -> "
-            f"{_brief(resolved.get(key))}"
+            f"{key} changed since the last run: {_brief(before.get(key))} -> {_brief(now.get(key))}"
             for key in changed
         ]
 
@@ -250,6 +264,16 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def _flat(part: Any, path: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    if not isinstance(part, dict) or not part:
+        return {path: part}
+    flat: dict[str, Any] = {}
+    for key, value in part.items():
+        flat |= _flat(value, f"{path}.{key}" if path else str(key))
+    return flat
 
 
 def _brief(value: Any) -> str:

@@ -80,7 +80,7 @@ class LiveScreen:
         self._entries = {entry.number: entry for entry in ledger.entries()}
         self._running: dict[int, Order] = {}
         self._most_running = 0
-        self._pace = Pace(ledger.num_planned, ledger.file.horizon)
+        self._pace = Pace(ledger.num_planned)
         self.live = Live(
             console=console, get_renderable=self._draw, refresh_per_second=2, transient=True
         )
@@ -181,17 +181,15 @@ class Pace:
 
     Args:
         num_planned: Trials in all; None makes no forecast.
-        horizon: Epochs of the longest training.
         clock: Tells seconds.
     """
 
     def __init__(
         self,
         num_planned: int | None,
-        horizon: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._num_planned, self._horizon, self._clock = num_planned, horizon, clock
+        self._num_planned, self._clock = num_planned, clock
         self._opened = clock()
         self._begun: float | None = None
         self._epochs = 0
@@ -215,8 +213,10 @@ class Pace:
         if self._num_planned is None or self._begun is None or not self._epochs:
             return
         done = [len(e.rows) for e in entries if e.started and e.number not in lengths]
+        if not done:  # nobody knows yet how long trials will be
+            return
         # Trials to come are expected to be as long as those that ended, stopped ones included.
-        mean = sum(done) / len(done) if done else float(self._horizon)
+        mean = sum(done) / len(done)
         left = max(self._num_planned - len(done) - len(lengths), 0) * mean
         for entry in entries:
             if entry.number in lengths:

@@ -78,6 +78,11 @@ class StudyFile:
         """Epochs of the longest training that the space allows."""
         return find_horizon(self.space)
 
+    @property
+    def folder_name(self) -> str:
+        """Name of the run directory; a demo has one of its own, beside the real search's."""
+        return f"{self.name}-demo" if self.demo else self.name
+
     def rungs(self) -> list[int]:
         """Epochs after which a trial may be stopped, rising, all below the horizon."""
         return self.early_terminate.rungs(self.horizon)

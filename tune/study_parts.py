@@ -115,7 +115,9 @@ class EarlyTerminate(_Part):
 class Constraints(_Part):
     """Proposals beyond these are never started."""
 
-    memory_gb: float | None = Field(None, gt=0, le=100_000, description="device memory of a trial")
+    memory_gb: float | None = Field(
+        None, gt=0, le=100_000, description="tensors of a training step; the process comes on top"
+    )
     parameters: int | None = Field(None, ge=1, description="weights of the network")
 
 

@@ -110,4 +110,15 @@ def _unknown(root: Path, names: list[str]) -> DataError:
     inside = sorted(path.name for path in root.iterdir())
     shown = ", ".join(inside[:5]) + (f" and {len(inside) - 5} more" if len(inside) > 5 else "")
     wanted = " ; or ".join(f"{name}: {LAYOUTS[name].looks_like}" for name in names)
-    return DataError(str(root), [Problem("data folder", shown or "an empty folder", wanted)])
+    found = shown or "an empty folder"
+    hint = "DICOM is not read yet: make NIfTI or PNG of it" if _holds_dicom(root) else ""
+    return DataError(str(root), [Problem("data folder", found, wanted, hint)])
+
+
+def _holds_dicom(root: Path) -> bool:
+    """Does the first file say of itself that it is DICOM?"""
+    for path in sorted(root.iterdir()):
+        if path.is_file():
+            with path.open("rb") as file:
+                return file.read(132)[128:] == b"DICM"
+    return False

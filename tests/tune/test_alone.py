@@ -18,7 +18,11 @@ def test_fit_trains_one_recipe_and_goes_on_with_it(
     assert pd.read_csv(folder / "epochs.csv")["epoch"].tolist() == [1, 2, 3]
     assert (folder / "checkpoint" / "best.pt").exists()
     assert "epoch 3 of 3: dice 0." in capsys.readouterr().out
-    assert main(command) == 0  # nothing is left: it says what it knows and trains nothing
+    assert main(command) == 0  # nothing is left
+    again = capsys.readouterr().out
+    assert "goes on after epoch 3" in again
+    assert "epoch 1 of 3: " not in again
+    assert "best: dice 0." in again
     state, _ = load_checkpoint(folder / "checkpoint" / "last.pt")
     assert len(state["rows"]) == 3
 

@@ -115,7 +115,7 @@ def test_study_of_the_same_name_on_other_data_is_refused(
 ) -> None:
     words = ("--space", study_path, "--out", run_dir.path.parent, "--set", "image_size=64")
     said = refused("run", *words)
-    assert "tiny holds another study: 1 problem\n  data: found" in said
+    assert "tiny holds another study: 1 problem\n  data.image_size: found 64 ; wanted 32" in said
 
 
 def test_run_directory_in_use_is_refused(

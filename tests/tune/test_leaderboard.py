@@ -69,7 +69,7 @@ def test_failure_is_told_with_its_reason(study_path: Path) -> None:
     assert order is not None
     ledger.finish(order.number, "RuntimeError: CUDA error")
     assert not show_leaderboard(ledger.file, ledger.entries(), console)
-    assert "no trial has finished an epoch" in text_of(console)
+    assert "no epoch is in the ledger yet" in text_of(console)
     assert "trial 0 failed: RuntimeError: CUDA error" in text_of(console)
 
 
@@ -84,11 +84,29 @@ def test_proposal_that_cannot_fit_is_counted_apart(study_path: Path) -> None:
 
 def test_status_tells_counts_training_and_leaderboard(run: Path) -> None:
     console = paper()
-    show_status(run, console)
+    with RunDirectory(run).locked():
+        show_status(run, console)
     text = text_of(console)
     assert "tiny: 4 of 5 trials ended (2 complete, 2 pruned, 1 running); last written 0:0" in text
     assert "trial 4 in training: 1 of 3 epochs, best dice 0.9500" in text
     assert "best: trial 4" in text
+
+
+def test_status_of_a_search_that_nobody_runs_says_so(run: Path) -> None:
+    console = paper()
+    show_status(run, console)
+    assert "trial 4 unfinished: 1 of 3 epochs" in text_of(console)
+    assert "no process is at it; the same command goes on from here" in text_of(console)
+
+
+def test_refused_proposals_are_told_with_a_reason(study_path: Path) -> None:
+    study = load_study(study_path, demo=False)
+    storage = open_storage(study_path.parent / "journal.log")
+    ledger = Ledger(study, storage, lambda recipe: "120.3 GB predicted")
+    assert ledger.ask() is None
+    console = paper()
+    assert not show_leaderboard(study, ledger.entries(), console)
+    assert "proposals could not run here, such as: infeasible: 120.3 GB" in text_of(console)
 
 
 def test_status_writes_nothing_and_takes_no_lock(run: Path) -> None:

@@ -36,7 +36,7 @@ def test_plan_tells_what_would_run(study_path: Path) -> None:
     ):
         assert line in text
     assert "0.0001 to 0.01, log scale" in text
-    assert " MB a trial" in text
+    assert " MB of tensors a trial" in text
 
 
 def test_plan_counts_the_parameters_of_trial_0_exactly(study_path: Path) -> None:
@@ -110,3 +110,35 @@ def test_data_folder_is_described(tmp_path: Path) -> None:
 def test_data_setting_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyFileError, match="--set"):
         describe_data(tmp_path, ("image_size=many",), Console(file=io.StringIO()))
+
+
+def described(folder: Path, *settings: str) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    describe_data(folder, settings, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_data_tells_what_the_masks_hold_and_what_nothing_names(tmp_path: Path) -> None:
+    write_phantoms("phantom-ct", tmp_path / "ct", cases=2, seed=0, size=32)
+    named = described(tmp_path / "ct", "target=organs")
+    assert "left_lung = 156, right_lung = 251 (organs)" in named
+    assert "0, 156, 251 in " in named
+    assert "UNKNOWN" not in named
+    hint = "UNKNOWN: 156, 251: say what they are with data.classes"
+    assert hint in described(tmp_path / "ct", "target=binary")
+
+
+def test_check_with_data_looks_at_the_folder(tmp_path: Path, study_path: Path) -> None:
+    folder = tmp_path / "ct"
+    write_phantoms("phantom-ct", folder, cases=2, seed=0, size=32)
+    with pytest.raises(DataError, match="brats"):
+        plan(Request(study_path, data=folder, overrides=("layout=brats",)))
+    text = plan(Request(study_path, data=folder, overrides=("layout=pairs", "target=organs")))
+    assert "images or volumes of 2 patients, grey -> left_lung = 156" in text
+
+
+def test_demo_has_a_folder_of_its_own() -> None:
+    brats = Path(__file__).parents[2] / "searchspaces" / "brats.yaml"
+    assert load_study(brats, demo=True).folder_name == "brats-demo"
+    assert load_study(brats, demo=False).folder_name == "brats"

@@ -72,7 +72,7 @@ def test_edit_that_keeps_trials_comparable_is_told(begun: RunDirectory, study_pa
     edited = load_study(study_path, ("run_cap=9", "learning_rate.max=0.1"), demo=False)
     said = begun.settle_study(edited)
     assert any(line.startswith("run_cap changed since the last run: 4 -> 9") for line in said)
-    assert any(line.startswith("parameters changed") for line in said)
+    assert any(line.startswith("parameters.learning_rate.max changed") for line in said)
     assert len(said) == 2
     assert load_study(begun.study, demo=False) == edited
     assert begun.settle_study(edited) == []

@@ -156,7 +156,7 @@ def entry(number: int, epochs: int) -> Entry:
 
 def test_pace_expects_what_is_to_come_to_be_like_what_ended() -> None:
     clock = Clock()
-    pace = Pace(num_planned=4, horizon=10, clock=clock)
+    pace = Pace(num_planned=4, clock=clock)
     clock.now += 50  # preparing the data is not training
     pace.begin()
     clock.now += 20
@@ -171,16 +171,20 @@ def test_pace_expects_what_is_to_come_to_be_like_what_ended() -> None:
 
 def test_pace_counts_what_running_trials_still_lack() -> None:
     clock = Clock()
-    pace = Pace(num_planned=2, horizon=10, clock=clock)
+    pace = Pace(num_planned=3, clock=clock)
     pace.begin()
     clock.now += 6
-    pace.note([entry(0, 4), entry(1, 2)], {0: 10, 1: 10}, new_epochs=6)
+    running = [entry(0, 4), entry(1, 2)]
+    pace.note(running, {0: 10, 1: 10}, new_epochs=6)
+    assert pace.seconds_left() is None  # no trial has ended: how long they are is unknown
+    clock.now += 10
+    pace.note([*running, entry(2, 10)], {0: 10, 1: 10}, new_epochs=10)
     assert pace.seconds_left() == pytest.approx(6 + 8)
 
 
 def test_pace_of_a_continued_search_ignores_the_epochs_of_before() -> None:
     clock = Clock()
-    pace = Pace(num_planned=3, horizon=10, clock=clock)
+    pace = Pace(num_planned=3, clock=clock)
     pace.begin()
     clock.now += 10
     pace.note([entry(0, 10), entry(1, 10)], {}, new_epochs=5)  # 15 were trained yesterday
@@ -189,7 +193,7 @@ def test_pace_of_a_continued_search_ignores_the_epochs_of_before() -> None:
 
 @pytest.mark.parametrize("num_planned", [None, 4])
 def test_pace_knows_nothing_before_the_first_epoch(num_planned: int | None) -> None:
-    pace = Pace(num_planned, 10, Clock())
+    pace = Pace(num_planned, Clock())
     assert pace.seconds_left() is None
     pace.begin()
     pace.note([entry(0, 0)], {0: 10}, new_epochs=0)
@@ -198,7 +202,7 @@ def test_pace_knows_nothing_before_the_first_epoch(num_planned: int | None) -> N
 
 def test_pace_makes_no_forecast_without_a_number_of_trials() -> None:
     clock = Clock()
-    pace = Pace(None, 10, clock)
+    pace = Pace(None, clock)
     pace.begin()
     clock.now += 5
     pace.note([entry(0, 5)], {}, new_epochs=5)
