@@ -120,8 +120,9 @@ def render_leaderboard(
         view.add_column(
             "settings that differ", style="cyan", no_wrap=True, overflow="ellipsis", ratio=1
         )
-    knobs = [name for name in parameter_columns(study) if table[name].nunique(dropna=False) > 1]
-    for place, row in enumerate(table.head(rows).to_dict("records")):
+    shown = table.head(rows)
+    knobs = [name for name in parameter_columns(study) if shown[name].nunique(dropna=False) > 1]
+    for place, row in enumerate(shown.to_dict("records")):
         view.add_row(
             f"{row['trial']}" + (" default" if row["origin"] == "default" else ""),
             str(row["state"]),
