@@ -77,8 +77,10 @@ class Ledger:
         Returns:
             The order, or None when the grid, the cap or the budget is used up.
         """
-        if self._unfinished:
-            return self._order(self._trial(self._unfinished.pop(0)))
+        while self._unfinished:
+            order = self._order(self._trial(self._unfinished.pop(0)))
+            if order is not None:
+                return order
         for _ in range(MOST_INFEASIBLE_IN_A_ROW):
             if not self._may_start():
                 return None

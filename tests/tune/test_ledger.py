@@ -178,26 +178,6 @@ def test_grid_runs_each_point_once_and_then_ends(study_path: Path) -> None:
     assert Counter(found) == Counter((rate, base) for rate in (1e-3, 2e-3, 3e-3) for base in (2, 4))
 
 
-def test_infeasible_proposal_is_told_and_never_started(study_path: Path) -> None:
-    study = load_study(study_path, demo=False)
-    storage = open_storage(study_path.parent / "journal.log")
-    ledger = Ledger(study, storage, lambda r: "too wide" if r.base_filters > 2 else "")
-    started = []
-    while (order := ledger.ask()) is not None:
-        started.append(order.recipe.base_filters)
-        play(ledger, order, [0.1, 0.2, 0.3])
-    assert started == [2, 2, 2, 2]
-    refused = [entry for entry in ledger.entries() if not entry.started]
-    assert refused
-    assert all(entry.state == "FAIL" and "too wide" in entry.reason for entry in refused)
-
-
-def test_a_space_where_nothing_fits_ends(study_path: Path) -> None:
-    study = load_study(study_path, demo=False)
-    ledger = Ledger(study, open_storage(study_path.parent / "journal.log"), lambda recipe: "no")
-    assert ledger.ask() is None
-
-
 def test_failed_trial_is_fail_with_its_reason(study_path: Path) -> None:
     ledger = open_ledger(study_path)
     order = ledger.ask()
@@ -206,23 +186,6 @@ def test_failed_trial_is_fail_with_its_reason(study_path: Path) -> None:
     ledger.finish(order.number, "diverged: epoch 2")
     entry = ledger.entry(order.number)
     assert (entry.state, entry.reason) == ("FAIL", "diverged: epoch 2")
-
-
-def test_budget_of_epochs_ends_the_search(study_path: Path) -> None:
-    ledger = open_ledger(study_path, "budget.epochs=4")
-    count = 0
-    while (order := ledger.ask()) is not None:
-        play(ledger, order, [0.1, 0.2, 0.3])
-        count += 1
-    assert count == 2
-
-
-def test_target_ends_the_search(study_path: Path) -> None:
-    ledger = open_ledger(study_path, "metric.target=0.25")
-    order = ledger.ask()
-    assert order is not None
-    play(ledger, order, [0.1, 0.2, 0.3])
-    assert ledger.ask() is None
 
 
 @pytest.mark.parametrize(
