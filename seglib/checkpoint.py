@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from seglib.errors import Problem, RunError
+from seglib.files import flush
 
 __all__ = ["CheckpointError", "load_checkpoint", "previous_of", "save_checkpoint"]
 
@@ -49,7 +50,7 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     if path.exists():
         path.replace(previous_of(path))
     temporary.replace(path)
-    _sync_folder(path.parent)
+    flush(path.parent)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Any], str]:
@@ -98,11 +99,3 @@ def _read(path: Path) -> dict[str, Any]:
     if state.get("format") != FORMAT:
         raise ValueError(f"format {state.get('format')} is not {FORMAT}")
     return state
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

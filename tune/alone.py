@@ -11,10 +11,11 @@ from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.data.store import Store
+from seglib.files import write_whole
 from seglib.recipe import Recipe
 from seglib.seeds import derive_seed
 from tune.run import DEMO, Request, prepare_data
-from tune.run_directory import RunDirectory, write_text
+from tune.run_directory import RunDirectory
 from tune.study_file import StudyFile
 from tune.trial import EPOCHS, FAILURE, ROW, run_trial
 from tune.yaml_lines import write_yaml
@@ -48,7 +49,7 @@ def fit_alone(request: Request, console: Console) -> int:
         store = prepare_data(request, study, console)
         config = _config(study, folder, store)
         folder.write_environment(store)
-        write_text(folder.path / "recipe.yaml", write_yaml(config["recipe"]))
+        write_whole(folder.path / "recipe.yaml", write_yaml(config["recipe"]))
 
         def show(sent: dict[str, Any]) -> None:
             if FAILURE in sent:

@@ -20,7 +20,7 @@ from tune.run_directory import RunDirectory
 from tune.storage import view_storage
 from tune.study_file import StudyFile, load_study
 
-__all__ = ["count_states", "render_leaderboard", "show_leaderboard", "show_status"]
+__all__ = ["as_clock", "count_states", "render_leaderboard", "show_leaderboard", "show_status"]
 
 MEANING = "Mean over the cases that have a class, then over classes; background never counts."
 
@@ -129,7 +129,7 @@ def render_leaderboard(
             _score(row["score"]),
             *(_score(row[name]) for name in classes),
             f"{row['best_epoch']:.0f}/{row['epochs']}" if row["epochs"] else "–",
-            _clock(row["seconds"]),
+            as_clock(row["seconds"]),
             *([_settings({name: row[name] for name in knobs})] if settings else []),
             style="green" if place == 0 and row["epochs"] else "",
         )
@@ -178,7 +178,7 @@ def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str) -> 
     total = f" of {study.num_planned}" if study.num_planned is not None else ""
     text = f"{study.name}: {ended}{total} trials ended ({count_states(entries) or 'none yet'})"
     if isinstance(place, Path):
-        text += f"; last written {_clock(time.time() - place.stat().st_mtime)} ago"
+        text += f"; last written {as_clock(time.time() - place.stat().st_mtime)} ago"
     return text
 
 
@@ -217,7 +217,8 @@ def _score(value: float | None) -> str:
     return "–" if value is None or value != value else f"{value:.4f}"
 
 
-def _clock(seconds: float) -> str:
+def as_clock(seconds: float) -> str:
+    """``1:02:03`` or ``2:03``."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from seglib.data.spec import PHANTOM_LAYOUTS
+from seglib.files import write_whole
 from tune.entries import Entry
 from tune.ledger import Ledger, Order
-from tune.run_directory import RunDirectory, write_text
+from tune.run_directory import RunDirectory
 from tune.study import StudyFile
 from tune.yaml_lines import write_yaml
 
@@ -48,7 +49,7 @@ class ReportWriter:
     def started(self, order: Order) -> None:
         """Write the trial's recipe beside its other files."""
         path = self._folder.path / "trials" / str(order.number) / "recipe.yaml"
-        write_text(path, write_yaml(order.recipe.model_dump()))
+        write_whole(path, write_yaml(order.recipe.model_dump()))
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """Nothing to report yet."""
@@ -61,11 +62,11 @@ class ReportWriter:
         """Write both files, each whole or not at all."""
         study, entries = self._ledger.file, self._ledger.entries()
         table = build_leaderboard(study, entries)
-        write_text(self._folder.leaderboard, table.to_csv(index=False))
+        write_whole(self._folder.leaderboard, table.to_csv(index=False))
         best = best_entry(study, entries)
         if best is not None:
             comment = DEMO_COMMENT if study.data.layout in PHANTOM_LAYOUTS else ""
-            write_text(self._folder.best, comment + write_yaml(_best_study(study, best.recipe)))
+            write_whole(self._folder.best, comment + write_yaml(_best_study(study, best.recipe)))
 
 
 def build_leaderboard(study: StudyFile, entries: Sequence[Entry]) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
 from seglib.errors import DataError, Problem, RunError
+from seglib.files import write_whole
 from tune.storage import hide_password, open_storage
 from tune.study_file import StudyFile, load_study
 from tune.yaml_lines import write_yaml
@@ -24,7 +25,7 @@ from tune.yaml_lines import write_yaml
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-__all__ = ["RunDirectory", "write_text"]
+__all__ = ["RunDirectory"]
 
 _FIXED = ("data", "split", "metric", "method", "seed")
 _VERSIONS = ("segtune", "torch", "ray", "optuna", "albumentations", "numpy", "pandas", "wandb")
@@ -111,7 +112,7 @@ class RunDirectory:
         """
         resolved = study.resolved()
         if not self.study.exists() or not self.environment.exists():  # no trial was ever asked for
-            write_text(self.study, write_yaml(resolved))
+            write_whole(self.study, write_yaml(resolved))
             return []
         now = _flat(resolved)
         before = _flat(load_study(self.study, demo=False).resolved())
@@ -126,7 +127,7 @@ class RunDirectory:
             last = problems[-1]
             problems[-1] = Problem(last.place, last.found, last.wanted, hint)
             raise RunError(f"{self.path} holds another study", problems)
-        write_text(self.study, write_yaml(resolved))
+        write_whole(self.study, write_yaml(resolved))
         return [
             f"{key} changed since the last run: {_brief(before.get(key))} -> {_brief(now.get(key))}"
             for key in changed
@@ -216,7 +217,7 @@ class RunDirectory:
             "storage": self._name_storage(url),
         }
         starts = [*self._starts(), start]
-        write_text(self.environment, json.dumps({"starts": starts}, indent=2) + "\n")
+        write_whole(self.environment, json.dumps({"starts": starts}, indent=2) + "\n")
 
     def _name_storage(self, url: str | None) -> str:
         return self.journal.name if url is None else hide_password(url)
@@ -251,19 +252,6 @@ def _require_foreground(splits: Splits, store: Store) -> None:
     ]
     if problems:
         raise DataError(str(store.path), problems)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Args:
-        path: The file; its folder is made if needed.
-        text: What it shall hold.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _flat(part: Any, path: str = "") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tune.entries import Entry
-from tune.leaderboard import count_states
+from tune.leaderboard import as_clock, count_states
 from tune.ledger import Ledger, Order
 from tune.report import best_row
 
@@ -168,9 +168,9 @@ class LiveScreen:
         planned = self._ledger.num_planned
         total = f" of {planned}" if planned is not None else ""
         left = self._pace.seconds_left()
-        clock = f"{_clock(self._pace.seconds_elapsed())} elapsed"
+        clock = f"{as_clock(self._pace.seconds_elapsed())} elapsed"
         if left is not None and left >= 1:
-            clock += f", about {_clock(left)} left"
+            clock += f", about {as_clock(left)} left"
         counts = count_states(list(entries.values()))
         lines = [f"{self._ledger.file.name}: {ended}{total} trials ended, {clock}", counts]
         return "\n".join(["", *lines])
@@ -252,12 +252,6 @@ def watching(ledger: Ledger, console: Console) -> Iterator[PlainScreen | LiveScr
     screen = LiveScreen(ledger, console)
     with screen.live:
         yield screen
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _short(value: Any) -> str:

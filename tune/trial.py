@@ -18,6 +18,7 @@ from seglib.checkpoint import load_checkpoint, previous_of
 from seglib.data.splits import Split
 from seglib.data.store import Store
 from seglib.errors import SegtuneError
+from seglib.files import write_whole
 from seglib.fit import Epoch, fit
 from seglib.recipe import Recipe
 
@@ -91,7 +92,7 @@ def _save(epoch: Epoch, folder: Path, maximize: bool) -> None:
     """Everything of an epoch to disk; the checkpoint decides, all else follows from it."""
     if _best_epoch(epoch.rows, maximize) == epoch.number:
         table = epoch.scores.per_case.assign(epoch=epoch.number)
-        _write_atomically(folder / CASES, table)
+        write_whole(folder / CASES, table.to_csv(index=False))
     epoch.save(folder / LAST)
     _keep_best(folder, epoch.rows, maximize)
     _write_epochs(folder, epoch.rows)
@@ -116,14 +117,7 @@ def _keep_best(folder: Path, rows: Any, maximize: bool) -> None:
 
 
 def _write_epochs(folder: Path, rows: Any) -> None:
-    _write_atomically(folder / EPOCHS, pd.DataFrame(rows))
-
-
-def _write_atomically(path: Path, table: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    table.to_csv(temporary, index=False)
-    temporary.replace(path)
+    write_whole(folder / EPOCHS, pd.DataFrame(rows).to_csv(index=False))
 
 
 def _kind(error: SegtuneError) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from seglib.data.dataset import Dataset, Item
 from seglib.data.spec import DataSpec
 from seglib.errors import DataError, Problem
+from seglib.files import write_whole
 
 __all__ = ["PREPARE_VERSION", "digest_files", "duplicate_images", "store_key"]
 
@@ -162,6 +163,4 @@ def _load(cache: Path) -> dict[str, tuple[int, int, str]]:
 
 def _save(cache: Path, known: Mapping[str, tuple[int, int, str]]) -> None:
     """Replace the file in one go; of two processes the later one wins."""
-    writing = cache.with_name(f"{cache.name}.{os.getpid()}.writing")
-    writing.write_text(json.dumps(known), encoding="utf-8")
-    writing.replace(cache)
+    write_whole(cache, json.dumps(known))

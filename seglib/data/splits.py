@@ -7,7 +7,6 @@ gets (:class:`Split`) does not hold it.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +18,7 @@ from pydantic import TypeAdapter
 
 from seglib.data.spec import SplitSpec
 from seglib.errors import DataError, Problem
+from seglib.files import write_whole
 
 __all__ = ["Split", "Splits", "make_splits", "rows_of"]
 
@@ -115,12 +115,7 @@ class Splits:
         Args:
             path: File to write.
         """
-        writing = path.with_name(f"{path.name}.writing")
-        with writing.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        writing.replace(path)
+        write_whole(path, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def load(cls, path: Path) -> Splits:

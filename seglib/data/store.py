@@ -11,7 +11,6 @@ A store is a directory that is whole or absent::
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seglib.errors import DataError, Problem
+from seglib.files import flush
 from seglib.target import Target
 
 __all__ = ["STORE_VERSION", "Store", "StoreInfo", "write_store"]
@@ -213,12 +213,12 @@ def write_store(
         )
         (writing / "store.json").write_text(full.model_dump_json(indent=2), encoding="utf-8")
         for place in (*(writing / name for name in (*FILES, "store.json")), writing):
-            _flush(place)
+            flush(place)
         writing.rename(path)
     except BaseException:
         shutil.rmtree(writing, ignore_errors=True)
         raise
-    _flush(path.parent)
+    flush(path.parent)
     return Store.open(path)
 
 
@@ -246,15 +246,6 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     """Start a NumPy file of bytes whose content follows."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
-
-
-def _flush(place: Path) -> None:
-    """Make a file, or the names in a directory, survive a power cut."""
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_info(path: Path) -> StoreInfo:

@@ -13,7 +13,8 @@ import pytest
 from seglib.data.prepare import prepare
 from seglib.data.store import Store
 from seglib.errors import DataError, RunError, StudyFileError
-from tune.run_directory import RunDirectory, write_text
+from seglib.files import write_whole
+from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 
 
@@ -186,15 +187,15 @@ def test_failed_write_leaves_the_file_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file.txt"
-    write_text(path, "before")
+    write_whole(path, "before")
     monkeypatch.setattr(Path, "replace", lambda *args: (_ for _ in ()).throw(OSError("died")))
     with pytest.raises(OSError, match="died"):
-        write_text(path, "after")
+        write_whole(path, "after")
     assert path.read_text() == "before"
 
 
 def test_file_is_written_into_a_new_folder(tmp_path: Path) -> None:
-    write_text(tmp_path / "new" / "file.txt", "päth\n")
+    write_whole(tmp_path / "new" / "file.txt", "päth\n")
     assert (tmp_path / "new" / "file.txt").read_text(encoding="utf-8") == "päth\n"
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["file.txt"]
 
