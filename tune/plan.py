@@ -120,7 +120,12 @@ def _mask_values(dataset: Dataset) -> str:
 
     step = max(1, len(dataset.items) // _MASKS_SAMPLED)
     sample = dataset.items[::step][:_MASKS_SAMPLED]
-    values = {int(value) for item in sample for value in np.unique(read_mask(item.mask).array)}
+    values = {
+        int(value)
+        for item in sample
+        for path in item.masks
+        for value in np.unique(read_mask(path).array)
+    }
     text = f"{', '.join(map(str, sorted(values)))} in {len(sample)} of {len(dataset.items)} masks"
     unknown = sorted(values - set(dataset.target.values))
     if not unknown:

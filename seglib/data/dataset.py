@@ -10,7 +10,10 @@ from seglib.data.spec import DataSpec
 from seglib.errors import Problem
 from seglib.target import Target
 
-__all__ = ["Dataset", "Item", "target_from_classes"]
+__all__ = ["Dataset", "Division", "Item", "Source", "target_from_classes"]
+
+Source = Path | tuple[Path, ...]
+"""A file, or the files of a stack, one slice each, in their order along the stack."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +23,43 @@ class Item:
     Args:
         case: What is scored as one: a patient's volume, or one X-ray.
         group: The patient; items of one group never straddle a split.
-        images: One file per channel, or one file with all channels.
-        mask: The file with the truth.
+        images: One source per channel, or one file with all channels.
+        masks: The file with the truth. Of several files, number ``i`` from 0 holds
+            the pixels of grey value ``i + 1``, whatever is not background in it.
+            None where there is no truth: such an image can be looked at, not trained on.
         slice: Place in the case's stack; None when the file is a volume or the
             case has no other image.
     """
 
     case: str
     group: str
-    images: tuple[Path, ...]
-    mask: Path
+    images: tuple[Source, ...]
+    masks: tuple[Path, ...] = ()
     slice: int | None = None
+
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Every file of the images, stacks spread out."""
+        stacks = [one if isinstance(one, tuple) else (one,) for one in self.images]
+        return tuple(path for stack in stacks for path in stack)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the item, images first."""
+        return (*self.image_files, *self.masks)
+
+
+@dataclass(frozen=True)
+class Division:
+    """A division into training and validation that the data folder brings along.
+
+    Args:
+        train: Names of cases.
+        val: Names of cases.
+    """
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -45,6 +74,7 @@ class Dataset:
         items: All items, sorted by case and slice.
         normalise: ``zscore``, ``percentile``, ``window`` or ``none``.
         notes: Sentences that the user should see; nothing here is a fault.
+        divisions: One for each fold that the folder brings along; usually none.
     """
 
     root: Path
@@ -54,6 +84,7 @@ class Dataset:
     items: tuple[Item, ...]
     normalise: str
     notes: tuple[str, ...] = ()
+    divisions: tuple[Division, ...] = ()
 
 
 def target_from_classes(

@@ -107,7 +107,7 @@ def duplicate_notes(pairs: Sequence[tuple[Item, Item]]) -> list[str]:
     if not pairs:
         return []
     first, second = pairs[0]
-    names = f"{first.images[0].name} and {second.images[0].name}"
+    names = f"{first.files[0].name} and {second.files[0].name}"
     return [f"{len(pairs)} images are there under more than one patient, such as {names}"]
 
 

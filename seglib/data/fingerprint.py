@@ -115,11 +115,8 @@ def store_key(
     }
     total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for item in dataset.items:
-        files = [
-            (os.path.relpath(path, dataset.root), digests[path])
-            for path in (*item.images, item.mask)
-        ]
-        fields = {**asdict(item), "images": files, "mask": None}
+        files = [(os.path.relpath(path, dataset.root), digests[path]) for path in item.files]
+        fields = {**asdict(item), "images": files, "masks": len(item.masks)}
         total.update(json.dumps(fields, sort_keys=True).encode())
     return total.hexdigest()[:20]
 
@@ -137,7 +134,7 @@ def duplicate_images(items: Iterable[Item], digests: Mapping[Path, str]) -> list
     first: dict[tuple[str, ...], Item] = {}
     pairs = []
     for item in items:
-        earlier = first.setdefault(tuple(digests[path] for path in item.images), item)
+        earlier = first.setdefault(tuple(digests[path] for path in item.image_files), item)
         if earlier.group != item.group:
             pairs.append((earlier, item))
     return pairs

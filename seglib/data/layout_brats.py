@@ -118,7 +118,7 @@ def read_brats(spec: DataSpec, root: Path, problems: list[Problem]) -> Dataset |
 def _item(case: str, files: _Case, channels: tuple[str, ...], generation: _Generation) -> Item:
     patient = generation.patient.fullmatch(case)
     group = patient.group(1) if patient else case
-    return Item(case, group, tuple(files[name] for name in channels), files["seg"])
+    return Item(case, group, tuple(files[name] for name in channels), (files["seg"],))
 
 
 def _nifti_files(root: Path) -> Iterator[Path]:

@@ -80,7 +80,7 @@ def read_pairs(spec: DataSpec, root: Path, problems: list[Problem]) -> Dataset |
     rows = _rows(spec, root, folders, problems=problems, notes=notes)
     target = _target(spec, problems)
     items = _items(spec, rows, problems, notes)
-    channels = _channels(spec, items[0].images[0], problems) if items else ()
+    channels = _channels(spec, items[0].files[0], problems) if items else ()
     if problems or target is None:
         return None
     normalise = "percentile" if spec.normalise == "auto" else spec.normalise
@@ -209,7 +209,7 @@ def _items(
         number = _TRAILING_NUMBER.fullmatch(row.image.stem)
         place = int(number["slice"]) if number and row.slice is None else row.slice
         case = group if spec.case_by == "patient" else row.image.stem
-        items.append(Item(case, group, (row.image,), row.mask, place))
+        items.append(Item(case, group, (row.image,), (row.mask,), place))
     if spec.case_by == "image":
         repeated = [
             stem for stem, count in Counter(item.case for item in items).items() if count > 1
@@ -263,7 +263,7 @@ def _ordered(items: Sequence[Item], notes: list[str]) -> tuple[Item, ...]:
     ordered: list[Item] = []
     doubtful = []
     for case in sorted(cases, key=_natural):
-        stack = sorted(cases[case], key=lambda item: _natural(item.images[0].stem))
+        stack = sorted(cases[case], key=lambda item: _natural(item.files[0].stem))
         numbers = [item.slice for item in stack if item.slice is not None]
         if len(stack) == 1:
             ordered.append(replace(stack[0], slice=None))

@@ -25,13 +25,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from seglib.data.convert import Plan, Row
+from seglib.data.convert import Row
 from seglib.data.dataset import Dataset, Item
 from seglib.data.findings import capped, duplicate_notes, piece_notes, set_problems
 from seglib.data.fingerprint import digest_files, duplicate_images, store_key
 from seglib.data.layouts import find_dataset
 from seglib.data.phantom import write_phantoms
 from seglib.data.pixels import SCALES
+from seglib.data.source import Plan
 from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec
 from seglib.data.store import Store, StoreInfo, write_store
 from seglib.data.workers import convert_all
@@ -79,7 +80,7 @@ def prepare(
     (root / "stores").mkdir(parents=True, exist_ok=True)
     folder = source if source is not None else _phantoms(spec, root)
     dataset = find_dataset(spec, folder.resolve())
-    files = [path for item in dataset.items for path in (*item.images, item.mask)]
+    files = [path for item in dataset.items for path in item.files]
     workers = workers or _useful_workers(files)
     digests = digest_files(files, root / "digests.json", workers=workers, progress=progress)
     key = store_key(dataset, spec, digests, phantom=source is None)

@@ -18,7 +18,7 @@ import gzip
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +62,15 @@ class Picture:
     Args:
         array: (H, W) or (H, W, C) of a flat file, (Z, H, W) of a volume.
         spacing_mm: Distance between voxels along z, y, x; ones for a flat file.
-        volume: The array has a z axis, and the spacing is known.
+        volume: The array has a z axis.
+        affine: Index (x, y, z, 1) to millimetres in RAS, ``(4, 4)``; None where the
+            file does not say where it lies, and its spacing means nothing then.
     """
 
     array: _ANY
     spacing_mm: tuple[float, float, float]
     volume: bool
+    affine: npt.NDArray[np.float64] | None = None
 
 
 def file_stem(path: Path) -> str:
@@ -97,7 +100,7 @@ def read_array(path: Path) -> Picture:
     if array.dtype.kind == "f":
         _refuse_not_finite(path, array)
         array = array.astype(np.float32, copy=False)
-    return Picture(array, picture.spacing_mm, picture.volume)
+    return replace(picture, array=array)
 
 
 def read_mask(path: Path) -> Picture:
@@ -128,7 +131,7 @@ def read_mask(path: Path) -> Picture:
         array = array[..., 0]
     if array.dtype.kind == "f":
         array = _whole(path, array)
-    return Picture(array, picture.spacing_mm, picture.volume)
+    return replace(picture, array=array)
 
 
 def _read(path: Path, *, mask: bool) -> Picture:
@@ -221,7 +224,8 @@ def _read_nifti(path: Path, scaled_type: npt.DTypeLike) -> Picture:
     except (ImageFileError, HeaderDataError) as error:
         raise _unreadable(path, error) from None
     volume = array.reshape(flat + (1,) * (3 - len(flat))).transpose(2, 1, 0)
-    return Picture(_native(volume), _spacing_mm(path, image.header), volume=True)
+    affine = np.asarray(image.affine, dtype=np.float64)
+    return Picture(_native(volume), _spacing_mm(path, image.header), volume=True, affine=affine)
 
 
 def _stored(path: Path, proxy: Any, scaled_type: npt.DTypeLike) -> _ANY:

@@ -16,15 +16,18 @@ from pathlib import Path
 
 import cv2
 
-from seglib.data.convert import Piece, Plan, convert
+from seglib.data.convert import Piece, convert
 from seglib.data.dataset import Item
+from seglib.data.source import Plan
 from seglib.errors import SegtuneError
 
 __all__ = ["convert_all"]
 
 
 def convert_all(
-    jobs: Sequence[tuple[Item, Plan, Path]], workers: int, progress: Callable[[int, int, str], None]
+    jobs: Sequence[tuple[Item, Plan, Path | None]],
+    workers: int,
+    progress: Callable[[int, int, str], None],
 ) -> list[Piece]:
     """Convert every item, here or in other processes; results in the order of items.
 

@@ -47,7 +47,7 @@ def find(root: Path, **spec: Any) -> Dataset:
 
 
 def names(dataset: Dataset) -> list[tuple[list[str], str]]:
-    return [([path.name for path in item.images], item.mask.name) for item in dataset.items]
+    return [([path.name for path in item.images], item.masks[0].name) for item in dataset.items]
 
 
 def faults(root: Path, **spec: Any) -> list[str]:

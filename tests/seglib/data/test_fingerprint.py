@@ -71,7 +71,7 @@ def test_all_missing_files_are_named(tmp_path: Path) -> None:
 def test_same_image_of_two_patients_is_found() -> None:
     names = {Path("a"): "1", Path("b"): "1", Path("c"): "1", Path("d"): "2"}
     items = [
-        Item(case=group + path.name, group=group, images=(path,), mask=Path("m"))
+        Item(case=group + path.name, group=group, images=(path,), masks=(Path("m"),))
         for group, path in zip(["p", "p", "q", "r"], names, strict=True)
     ]
     pairs = duplicate_images(items, names)

@@ -31,7 +31,7 @@ def test_brats_names_up_to_2021(place: str, suffix: str, tmp_path: Path) -> None
     assert first.slice is None
     parts = ("flair", "t1ce", "t1", "t2")
     assert [p.name for p in first.images] == [f"{first.case}_{part}{suffix}" for part in parts]
-    assert first.mask.name == f"{first.case}_seg{suffix}"
+    assert first.masks[0].name == f"{first.case}_seg{suffix}"
 
 
 def test_brats_names_from_2023_group_the_visits_of_a_patient(tmp_path: Path) -> None:

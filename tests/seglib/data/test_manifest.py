@@ -24,7 +24,7 @@ def test_a_manifest_gives_pairs_patients_and_slices(tmp_path: Path) -> None:
         "Image/a.png,4,Mask/mb.png,P1,10",
     )
     dataset = find(tmp_path)
-    assert [(i.group, i.slice, i.images[0].name, i.mask.name) for i in dataset.items] == [
+    assert [(i.group, i.slice, i.images[0].name, i.masks[0].name) for i in dataset.items] == [
         ("P1", 9, "b.png", "ma.png"),
         ("P1", 10, "a.png", "mb.png"),
     ]

@@ -73,7 +73,7 @@ def test_what_is_written_is_found_and_read(layout: str, size: int, tmp_path: Pat
     assert len({item.group for item in dataset.items}) == 3
     seen = set()
     for item in dataset.items:
-        mask = read_mask(item.mask)
+        mask = read_mask(item.masks[0])
         assert all(read_array(path).array.shape == mask.array.shape for path in item.images)
         assert mask.array.shape[-2:] == (size, size)
         seen |= set(np.unique(mask.array).tolist())
@@ -123,7 +123,7 @@ def test_regions_are_nested(tmp_path: Path) -> None:
     dataset = find_dataset(spec, tmp_path / "p")
     table = np.array(dataset.target.membership())
     for item in dataset.items:
-        values = read_mask(item.mask).array
+        values = read_mask(item.masks[0]).array
         labels = np.vectorize(dataset.target.values.__getitem__)(values)
         whole, core, enhancing = np.moveaxis(table[labels], -1, 0)
         assert (whole | ~core).all()
