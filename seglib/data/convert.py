@@ -5,18 +5,19 @@ It stays light: a worker process imports it anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from seglib.data.copies import signature
 from seglib.data.dataset import Item
 from seglib.data.pixels import SCALES, Frame, to_bytes
 from seglib.data.source import Loaded, Plan, name_of, read_item
 from seglib.errors import Problem
 
-__all__ = ["Piece", "Row", "convert"]
+__all__ = ["Facts", "Piece", "Prepared", "Row", "convert", "prepare_item"]
 
 BODY_SHARE = 0.01
 """A slice of a volume with less body than this, and no foreground, counts as empty."""
@@ -44,27 +45,67 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What the files of an item hold, before anything is resized or left out.
+
+    Args:
+        shape: Slices, height and width.
+        spacing_mm: Distance between voxels along z, y, x; None where it is not known.
+        ranges: Least and largest value of each channel.
+        greys: Grey values in the mask; empty without one.
+        label_px: Pixels of each label.
+        num_marked: Slices with foreground.
+        blank: Whether a channel holds one value only.
+        signature: Equal for copies, see :func:`seglib.data.copies.signature`.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float] | None
+    ranges: tuple[tuple[float, float], ...]
+    greys: tuple[int, ...]
+    label_px: tuple[int, ...]
+    num_marked: int
+    blank: bool
+    signature: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An item as the network gets it.
+
+    Args:
+        images: ``(n, size, size, C)``, bytes.
+        masks: ``(n, size, size)``, labels.
+        rows: One per slice.
+        num_empty: Slices left out because they show nothing of the body.
+    """
+
+    images: npt.NDArray[np.uint8]
+    masks: npt.NDArray[np.uint8]
+    rows: tuple[Row, ...]
+    num_empty: int
+
+
+@dataclass(frozen=True)
 class Piece:
-    """What came of one item: rows (their pixels lie in two files), or problems.
+    """What came of one item: facts and rows (their pixels lie in two files), or problems.
 
     Args:
         rows: One per prepared slice; empty if there are problems.
-        source_px: Pixels of each label before anything was resized or left out.
+        facts: What the files hold; None if there are problems.
         num_empty: Slices left out because they show nothing of the body.
-        blank: Whether a channel of this slice holds one value only.
-        located: Whether the spacing is known.
         problems: Faults of this item.
+        prepared: The pixels, if they were to be kept.
     """
 
     rows: tuple[Row, ...] = ()
-    source_px: tuple[int, ...] = ()
+    facts: Facts | None = None
     num_empty: int = 0
-    blank: bool = False
-    located: bool = False
     problems: tuple[Problem, ...] = ()
+    prepared: Prepared | None = field(default=None, repr=False, compare=False)
 
 
-def convert(item: Item, plan: Plan, shard: Path | None) -> Piece:
+def convert(item: Item, plan: Plan, shard: Path | None, *, keep: bool = False) -> Piece:
     """Read, check, normalise and resize one item; write its pixels beside each other.
 
     Args:
@@ -72,24 +113,46 @@ def convert(item: Item, plan: Plan, shard: Path | None) -> Piece:
         plan: What to make of it.
         shard: Start of the names of the two files written, ``<shard>.images.npy``
             and ``<shard>.masks.npy``; None to check only, and write nothing.
+        keep: Whether the pixels stay in memory, as part of the result.
 
     Returns:
         Rows, or the faults found; a fault in the files never raises.
     """
     problems: list[Problem] = []
     loaded = read_item(item, plan, problems)
-    if loaded is None:
+    prepared = None if loaded is None else prepare_item(item, loaded, plan, problems=problems)
+    if loaded is None or prepared is None:
         return Piece(problems=tuple(problems))
-    return _finish(item, plan, shard, loaded)
+    if prepared.rows and shard is not None:
+        np.save(f"{shard}.images.npy", prepared.images)
+        np.save(f"{shard}.masks.npy", prepared.masks)
+    return Piece(
+        rows=prepared.rows,
+        facts=_facts(loaded, plan),
+        num_empty=prepared.num_empty,
+        prepared=prepared if keep else None,
+    )
 
 
-def _finish(item: Item, plan: Plan, shard: Path | None, loaded: Loaded) -> Piece:
-    """Normalise, choose slices, resize, write."""
+def prepare_item(
+    item: Item, loaded: Loaded, plan: Plan, *, problems: list[Problem]
+) -> Prepared | None:
+    """Normalise, choose slices, resize.
+
+    Args:
+        item: Names of case and patient.
+        loaded: What was read of it.
+        plan: What to make of it.
+        problems: Faults are added here.
+
+    Returns:
+        The slices, or None after a fault.
+    """
     try:
         stored, body = to_bytes(loaded.image, plan.normalise, plan.window_hu)
     except ValueError as error:
-        place = name_of(item.files[0], plan.root)
-        return Piece(problems=(Problem(place, str(error), "8-bit images"),))
+        problems.append(Problem(name_of(item.files[0], plan.root), str(error), "8-bit images"))
+        return None
     kept, num_empty = _choose(loaded, body, plan)
     frame = Frame(loaded.image.shape[1], loaded.image.shape[2], plan.image_size)
     images = np.empty((len(kept), frame.size, frame.size, loaded.image.shape[3]), dtype=np.uint8)
@@ -109,15 +172,20 @@ def _finish(item: Item, plan: Plan, shard: Path | None, loaded: Loaded) -> Piece
                 label_px=_count(masks[position], plan),
             )
         )
-    if rows and shard is not None:
-        np.save(f"{shard}.images.npy", images)
-        np.save(f"{shard}.masks.npy", masks)
-    return Piece(
-        rows=tuple(rows),
-        source_px=_count(loaded.labels, plan),
-        num_empty=num_empty,
+    return Prepared(images, masks, tuple(rows), num_empty)
+
+
+def _facts(loaded: Loaded, plan: Plan) -> Facts:
+    num, height, width, _ = loaded.image.shape
+    return Facts(
+        shape=(num, height, width),
+        spacing_mm=loaded.spacing_mm if loaded.located else None,
+        ranges=loaded.ranges,
+        greys=loaded.greys,
+        label_px=_count(loaded.labels, plan),
+        num_marked=int(loaded.labels.any(axis=(1, 2)).sum()),
         blank=loaded.blank,
-        located=loaded.located,
+        signature=signature(loaded.image),
     )
 
 
@@ -135,8 +203,7 @@ def _choose(loaded: Loaded, body: npt.NDArray[np.bool_], plan: Plan) -> tuple[li
 
 def _count(labels: npt.NDArray[np.uint8], plan: Plan) -> tuple[int, ...]:
     """Pixels of each label."""
-    counts = np.bincount(labels.ravel(), minlength=plan.target.num_labels)
-    return tuple(int(count) for count in counts)
+    return tuple(int(np.count_nonzero(labels == one)) for one in range(plan.target.num_labels))
 
 
 def _spacing(loaded: Loaded, frame: Frame, plan: Plan) -> tuple[float, float, float]:

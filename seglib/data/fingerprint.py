@@ -16,14 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from seglib.data.dataset import Dataset, Item
+from seglib.data.dataset import Dataset
 from seglib.data.spec import DataSpec
 from seglib.errors import DataError, Problem
 from seglib.files import write_whole
 
-__all__ = ["PREPARE_VERSION", "digest_files", "duplicate_images", "store_key"]
+__all__ = ["PREPARE_VERSION", "digest_files", "store_key"]
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 """Raised when the same sources and settings would give other pixels."""
 
 SETTLED_S = 2.0
@@ -112,6 +112,7 @@ def store_key(
         "image_size": spec.image_size,
         "drop_empty": spec.drop_empty,
         "every": spec.every,
+        "divisions": [asdict(division) for division in dataset.divisions],
     }
     total = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for item in dataset.items:
@@ -119,25 +120,6 @@ def store_key(
         fields = {**asdict(item), "images": files, "masks": len(item.masks)}
         total.update(json.dumps(fields, sort_keys=True).encode())
     return total.hexdigest()[:20]
-
-
-def duplicate_images(items: Iterable[Item], digests: Mapping[Path, str]) -> list[tuple[Item, Item]]:
-    """Pairs of items of different groups that hold the very same image.
-
-    Args:
-        items: Items to compare.
-        digests: Of all their images.
-
-    Returns:
-        The first item with the image, and a later one.
-    """
-    first: dict[tuple[str, ...], Item] = {}
-    pairs = []
-    for item in items:
-        earlier = first.setdefault(tuple(digests[path] for path in item.image_files), item)
-        if earlier.group != item.group:
-            pairs.append((earlier, item))
-    return pairs
 
 
 def _digest(path: Path) -> str | Problem:

@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglib.data.dataset import Dataset, Item, target_from_classes
+from seglib.data.place import Place, walk
 from seglib.data.readers import NIFTI_SUFFIXES, file_stem
 from seglib.data.spec import DataSpec
 from seglib.errors import Problem
 from seglib.target import Target
 
-__all__ = ["CHANNELS", "is_brats", "read_brats"]
+__all__ = ["CHANNELS", "find_brats", "read_brats"]
 
 CHANNELS = ("flair", "t1ce", "t1", "t2")
 _MAX_DEPTH = 4  # root / HGG / case / file, and one folder more that unpacking leaves
@@ -72,23 +73,36 @@ _KNOWN_CLASSES: dict[str, dict[str, tuple[int, ...]]] = {
 _Case = dict[str, Path]
 
 
-def is_brats(root: Path) -> bool:
-    """Does the folder hold at least one file with a BraTS name?"""
-    return any(_name(path) is not None for path in _nifti_files(root))
+def find_brats(root: Path) -> list[Place]:
+    """The folder under which all files with a BraTS name lie.
+
+    Args:
+        root: Where to look.
+
+    Returns:
+        One place, or none without such a file.
+    """
+    names = {path: _name(path) for path in _nifti_files(root)}
+    named = [path for path, name in names.items() if name is not None]
+    # A mask alone tells nothing: others call theirs <case>_seg as well.
+    if all(name[2] == "seg" for name in names.values() if name is not None):
+        return []
+    folders = tuple(dict.fromkeys(path.parent for path in named))
+    return [Place(root, Path(os.path.commonpath(folders)), folders)]
 
 
-def read_brats(spec: DataSpec, root: Path, problems: list[Problem]) -> Dataset | None:
+def read_brats(spec: DataSpec, place: Place, problems: list[Problem]) -> Dataset | None:
     """Gathers the cases of a BraTS folder.
 
     Args:
         spec: Channels, target and the like.
-        root: The folder.
+        place: Where they lie.
         problems: Faults are added here.
 
     Returns:
         The dataset, or None when no target could be made.
     """
-    cases, generations = _gather(root, problems)
+    cases, generations = _gather(place.home, problems)
     if len(generations) > 1:
         problems.append(
             Problem(
@@ -112,7 +126,7 @@ def read_brats(spec: DataSpec, root: Path, problems: list[Problem]) -> Dataset |
         return None
     items = tuple(_item(case, files, channels, generations[0]) for case, files in cases.items())
     normalise = "zscore" if spec.normalise == "auto" else spec.normalise
-    return Dataset(root, "brats", channels, target, items, normalise, tuple(notes))
+    return Dataset(place.home, "brats", channels, target, items, normalise, tuple(notes))
 
 
 def _item(case: str, files: _Case, channels: tuple[str, ...], generation: _Generation) -> Item:
@@ -122,13 +136,8 @@ def _item(case: str, files: _Case, channels: tuple[str, ...], generation: _Gener
 
 
 def _nifti_files(root: Path) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        here = Path(folder)
-        deep = len(here.relative_to(root).parts) >= _MAX_DEPTH
-        subfolders[:] = [] if deep else sorted(n for n in subfolders if n[0] not in "._")
-        for name in sorted(names):
-            if name.lower().endswith(NIFTI_SUFFIXES) and not name.startswith("."):
-                yield here / name
+    for here, _, names in walk(root, _MAX_DEPTH):
+        yield from (here / name for name in names if name.lower().endswith(NIFTI_SUFFIXES))
 
 
 def _name(path: Path) -> tuple[_Generation, str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +52,7 @@ def iterate(
     shuffle: bool = False,
     augment: Augment | None = None,
     foreground_fraction: float = 0.0,
+    channels: Sequence[str] | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[Batch]:
     """Go once through some rows of a store.
@@ -69,6 +70,7 @@ def iterate(
         shuffle: Random order; else as given.
         augment: Changes image and mask of each slice alike.
         foreground_fraction: Share of the epoch drawn from slices with foreground.
+        channels: Names of the channels wanted, in their order; all if not given.
         device: Where the tensors go.
 
     Yields:
@@ -81,9 +83,10 @@ def iterate(
         order = epoch_order(rows, store.has_foreground(), foreground_fraction, rng)
     if augment is not None:
         augment.reseed(int(augment_seed))
+    places = [store.channels.index(name) for name in channels or store.channels]
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]
-        images, masks = store.images[chosen], store.masks[chosen]
+        images, masks = _read(store, chosen, places), store.masks[chosen]
         if augment is not None:
             for i in range(len(chosen)):
                 images[i], masks[i] = augment(images[i], masks[i])
@@ -129,6 +132,13 @@ def epoch_order(
     rounds = [rng.permutation(wanted) for _ in range(num_steps(count, len(wanted)))]
     chosen = np.concatenate(rounds)[:count]
     return rng.permutation(np.concatenate([chosen, permuted[: len(rows) - count]]))
+
+
+def _read(store: Store, rows: npt.NDArray[np.int64], places: list[int]) -> npt.NDArray[np.uint8]:
+    """Some channels of some slices ``(B, H, W, C)``; the other channels are not copied."""
+    if places == list(range(store.num_channels)):
+        return store.images[rows]
+    return np.stack([store.images[row][..., places] for row in rows])
 
 
 def _to_float(

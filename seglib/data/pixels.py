@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SCALES", "Frame", "Scale", "blank_channels", "to_bytes"]
+__all__ = ["SCALES", "Frame", "Scale", "channel_ranges", "to_bytes"]
 
 
 class Scale(NamedTuple):
@@ -98,20 +98,21 @@ def to_bytes(
     return bytes_, body
 
 
-def blank_channels(image: npt.NDArray[Any]) -> tuple[int, ...]:
-    """Channels that hold one value only.
+def channel_ranges(image: npt.NDArray[Any]) -> tuple[tuple[float, float], ...]:
+    """Least and largest value of each channel; they are equal where it is blank.
 
     Args:
         image: All slices of a file.
 
     Returns:
-        Their numbers, from 0.
+        A pair for each channel.
 
     Shape:
         - image: ``(N, H, W, C)``, any real type
     """
-    low, high = image.min(axis=(0, 1, 2)), image.max(axis=(0, 1, 2))
-    return tuple(np.flatnonzero(low == high).tolist())
+    # One by one: NumPy reduces the leading axes of an array with few channels slowly.
+    channels = (image[..., number] for number in range(image.shape[3]))
+    return tuple((float(channel.min()), float(channel.max())) for channel in channels)
 
 
 def _zscore(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,28 +22,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from seglib.data.convert import Row
-from seglib.data.dataset import Dataset, Item
-from seglib.data.findings import capped, duplicate_notes, piece_notes, set_problems
-from seglib.data.fingerprint import digest_files, duplicate_images, store_key
+from seglib.data.dataset import Dataset
+from seglib.data.findings import judge
+from seglib.data.fingerprint import digest_files, store_key
+from seglib.data.index import build_index
 from seglib.data.layouts import find_dataset
 from seglib.data.phantom import write_phantoms
 from seglib.data.pixels import SCALES
 from seglib.data.source import Plan
 from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec
 from seglib.data.store import Store, StoreInfo, write_store
-from seglib.data.workers import convert_all
+from seglib.data.workers import convert_all, useful_workers
 from seglib.errors import DataError, Problem
-from seglib.target import Target
 
 __all__ = ["prepare"]
 
 Progress = Callable[[int, int, str], None]
-
-POOL_PAYS_FROM_BYTES = 100 * 2**20
-"""A process takes seconds to start; in that time one core reads about so much."""
 
 UNFINISHED = (".building", ".writing")
 
@@ -79,9 +73,9 @@ def prepare(
     _check_source(spec, source)
     (root / "stores").mkdir(parents=True, exist_ok=True)
     folder = source if source is not None else _phantoms(spec, root)
-    dataset = find_dataset(spec, folder.resolve())
+    dataset = _find(spec, folder.resolve())
     files = [path for item in dataset.items for path in item.files]
-    workers = workers or _useful_workers(files)
+    workers = workers or useful_workers(files)
     digests = digest_files(files, root / "digests.json", workers=workers, progress=progress)
     key = store_key(dataset, spec, digests, phantom=source is None)
     path = root / "stores" / key
@@ -98,23 +92,10 @@ def prepare(
             **SCALES[dataset.normalise]._asdict(),
             layout=dataset.layout,
             phantom=source is None,
-            notes=(*dataset.notes, *duplicate_notes(duplicate_images(dataset.items, digests))),
+            divisions=dataset.divisions,
         )
-        return _build(
-            path,
-            info,
-            _plan(dataset, spec),
-            items=dataset.items,
-            workers=workers,
-            progress=progress,
-        )
-
-
-def _useful_workers(files: Sequence[Path]) -> int:
-    """One process per core, or one in all where starting them would take longer than they save."""
-    if sum(file.stat().st_size for file in files) < POOL_PAYS_FROM_BYTES:
-        return 1
-    return len(os.sched_getaffinity(0))
+        plan = Plan.of(dataset, spec)
+        return _build(path, info, dataset, plan=plan, workers=workers, progress=progress)
 
 
 def _check_source(spec: DataSpec, source: Path | None) -> None:
@@ -126,18 +107,13 @@ def _check_source(spec: DataSpec, source: Path | None) -> None:
     raise DataError("data", [Problem("data.layout", found, wanted)])
 
 
-def _plan(dataset: Dataset, spec: DataSpec) -> Plan:
-    """What is done with each item."""
-    return Plan(
-        root=dataset.root,
-        channels=dataset.channels,
-        target=dataset.target,
-        normalise=dataset.normalise,
-        window_hu=spec.window_hu,
-        image_size=spec.image_size,
-        drop_empty=spec.drop_empty,
-        every=spec.every,
-    )
+def _find(spec: DataSpec, folder: Path) -> Dataset:
+    """The data set of a folder; it must have masks to learn from."""
+    dataset = find_dataset(spec, folder)
+    if not any(item.masks for item in dataset.items):
+        problem = Problem("masks", f"none beside {len(dataset.items)} images", "a mask for each")
+        raise DataError(str(folder), [problem])
+    return dataset
 
 
 def _phantoms(spec: DataSpec, root: Path) -> Path:
@@ -183,46 +159,33 @@ def _remove_if_dead(unfinished: Path) -> None:
 def _build(
     path: Path,
     info: StoreInfo,
-    plan: Plan,
+    dataset: Dataset,
     *,
-    items: Sequence[Item],
+    plan: Plan,
     workers: int,
     progress: Progress | None,
 ) -> Store:
-    """Convert all items, check the set as a whole, write the store."""
+    """Convert all items, judge the set as a whole, write the store."""
     building = path.with_name(f"{path.name}.building")
     building.mkdir()
-    shards = [building / str(number) for number in range(len(items))]
+    shards = [building / str(number) for number in range(len(dataset.items))]
     try:
-        jobs = [(item, plan, shard) for item, shard in zip(items, shards, strict=True)]
+        jobs = [(item, plan, shard) for item, shard in zip(dataset.items, shards, strict=True)]
         pieces = convert_all(jobs, workers, progress or (lambda done, total, text: None))
-        problems = [problem for piece in pieces for problem in piece.problems]
-        problems = problems or set_problems(pieces, plan.target)
-        if problems:
-            raise DataError(str(plan.root), capped(problems))
-        full = info.model_copy(update={"notes": (*info.notes, *piece_notes(pieces))})
+        findings = judge(dataset, plan, pieces)
+        if findings.problems:
+            raise DataError(str(plan.root), findings.problems)
+        located = all(piece.facts is not None and piece.facts.spacing_mm for piece in pieces)
+        # A study may divide anew, so these are no faults yet.
+        told = (f"{fault.place}: {fault.found}" for fault in findings.division_problems)
+        notes = (*findings.notes, *told)
+        full = info.model_copy(update={"unit": "mm" if located else "px", "notes": notes})
         used = [shard for shard, piece in zip(shards, pieces, strict=True) if piece.rows]
         rows = [row for piece in pieces for row in piece.rows]
-        index = _index(rows, plan.target)
+        index = build_index(rows, plan.target, findings.joined)
         return write_store(path, full, pieces=_load_and_remove(used), index=index)
     finally:
         shutil.rmtree(building, ignore_errors=True)
-
-
-def _index(rows: Sequence[Row], target: Target) -> pd.DataFrame:
-    """Index of the store: one row per slice, foreground counted per class."""
-    counts = np.array([row.label_px for row in rows], dtype=np.int64)
-    columns: dict[str, object] = {
-        "case": [row.case for row in rows],
-        "group": [row.group for row in rows],
-        "slice": np.array([row.slice for row in rows], dtype=np.int64),
-    }
-    for axis, name in enumerate("zyx"):
-        columns[f"spacing_{name}_mm"] = np.array([row.spacing_mm[axis] for row in rows])
-    columns["body_px"] = np.array([row.body_px for row in rows], dtype=np.int64)
-    for name, labels in zip(target.classes, target.members, strict=True):
-        columns[f"px_{name}"] = counts[:, list(labels)].sum(axis=1)
-    return pd.DataFrame(columns)
 
 
 def _load_and_remove(

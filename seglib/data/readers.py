@@ -1,24 +1,21 @@
-"""Files to arrays: PNG, TIFF and JPEG by Pillow, NIfTI by nibabel.
+"""Files to arrays: PNG, TIFF and JPEG by Pillow; NIfTI and DICOM in rooms of their own.
 
-=========  ====================  =======================================
-file       array                 spacing_mm
-=========  ====================  =======================================
-flat       (H, W), (H, W, C)     (1, 1, 1): such files hold no millimetres
-NIfTI      (Z, H, W)             (z, y, x) from the header
-=========  ====================  =======================================
-
-A NIfTI file stores (x, y, z); it is transposed to (z, y, x), so rows are y and
-columns are x. Nothing is flipped or resampled: index ``[z, y, x]`` here is voxel
-``(x, y, z)`` of the file, and a prediction goes back the same way.
+=======  ==========================  ==========================================
+file     array                       spacing_mm
+=======  ==========================  ==========================================
+flat     (H, W), (H, W, C)           (1, 1, 1): such files hold no millimetres
+NIfTI    (Z, H, W), (Z, H, W, C)     (z, y, x) from the header
+DICOM    (H, W), (Z, H, W)           (z, y, x) where the header has it
+stack    (Z, H, W)                   (z, y, x) from the slices' positions
+=======  ==========================  ==========================================
 """
 
 from __future__ import annotations
 
-import gzip
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +23,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from seglib.errors import DataError, Problem
+from seglib.data.dicom import read_dicom, read_series
+from seglib.data.dicom_header import DICOM_SUFFIXES, is_dicom
+from seglib.data.nifti import NIFTI_SUFFIXES, read_nifti
+from seglib.data.picture import Picture, fault, native, unreadable
+from seglib.errors import DataError
 
 __all__ = ["FLAT_SUFFIXES", "NIFTI_SUFFIXES", "Picture", "file_stem", "read_array", "read_mask"]
 
 FLAT_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _SUFFIXES = FLAT_SUFFIXES + NIFTI_SUFFIXES
 _ANY = npt.NDArray[Any]
 
@@ -52,25 +52,9 @@ _DAMAGE = (
 )
 _PLAIN_MODES = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _WHOLE_TOLERANCE = 1e-4  # a header's slope is a float32: label 1 may come out as 1.0000001
+_ZERO_TOLERANCE = 1e-6  # 0 is 0 in any scale; what is a little more was a label once
+_SCALED_TOLERANCE = 0.01  # of a byte; for masks that were written with four digits
 _LARGEST_LABEL = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image or a mask in memory.
-
-    Args:
-        array: (H, W) or (H, W, C) of a flat file, (Z, H, W) of a volume.
-        spacing_mm: Distance between voxels along z, y, x; ones for a flat file.
-        volume: The array has a z axis.
-        affine: Index (x, y, z, 1) to millimetres in RAS, ``(4, 4)``; None where the
-            file does not say where it lies, and its spacing means nothing then.
-    """
-
-    array: _ANY
-    spacing_mm: tuple[float, float, float]
-    volume: bool
-    affine: npt.NDArray[np.float64] | None = None
 
 
 def file_stem(path: Path) -> str:
@@ -82,19 +66,23 @@ def file_stem(path: Path) -> str:
     return name
 
 
-def read_array(path: Path) -> Picture:
+def read_array(source: Path | tuple[Path, ...]) -> Picture:
     """Reads an image; whole numbers keep their type, all else becomes float32.
 
     Args:
-        path: A file whose suffix is one of ``FLAT_SUFFIXES`` or ``NIFTI_SUFFIXES``.
+        source: A file whose suffix is one of ``FLAT_SUFFIXES`` or ``NIFTI_SUFFIXES``, or
+            that is DICOM; or a stack, the DICOM files of one series.
 
     Returns:
         The picture; every value in it is finite.
 
     Raises:
         DataError: The file is missing, damaged, of a kind that is not read, or
-            holds NaN or infinite values.
+            holds NaN or infinite values; of a stack, all faults of all files.
     """
+    if isinstance(source, tuple):
+        return read_series(source)
+    path = source
     picture = _read(path, mask=False)
     array = picture.array
     if array.dtype.kind == "f":
@@ -120,14 +108,16 @@ def read_mask(path: Path) -> Picture:
             number per pixel.
     """
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise _fault(
+        raise fault(
             path, "a JPEG mask", "PNG, TIFF or NIfTI", "JPEG changes the grey values near edges"
         )
     picture = _read(path, mask=True)
     array = picture.array
+    if picture.volume and array.ndim == 4:
+        raise fault(path, f"a mask of {array.shape[3]} channels", "one number per voxel")
     if not picture.volume and array.ndim == 3:
         if not (array == array[..., :1]).all():
-            raise _fault(path, "a mask in colour", "one grey value per pixel")
+            raise fault(path, "a mask in colour", "one grey value per pixel")
         array = array[..., 0]
     if array.dtype.kind == "f":
         array = _whole(path, array)
@@ -137,10 +127,10 @@ def read_mask(path: Path) -> Picture:
 def _read(path: Path, *, mask: bool) -> Picture:
     name = path.name.lower()
     if not name.endswith(_SUFFIXES):
-        raise _fault(path, f"a file of kind '{path.suffix}'", ", ".join(_SUFFIXES))
+        return _read_other(path, mask=mask)
     try:
         if name.endswith(NIFTI_SUFFIXES):
-            return _read_nifti(path, np.float64 if mask else np.float32)
+            return read_nifti(path, np.float64 if mask else np.float32)
         with warnings.catch_warnings():
             # Odd metadata is no concern of ours, and damage that matters raises.
             warnings.simplefilter("ignore")
@@ -148,16 +138,25 @@ def _read(path: Path, *, mask: bool) -> Picture:
     except DataError:
         raise
     except FileNotFoundError:
-        raise _fault(path, "no such file") from None
+        raise fault(path, "no such file") from None
     except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
+
+
+def _read_other(path: Path, *, mask: bool) -> Picture:
+    """A file whose name does not tell its kind."""
+    if not is_dicom(path) and path.suffix.lower() not in (*DICOM_SUFFIXES, ""):
+        raise fault(path, f"a file of kind '{path.suffix}'", ", ".join((*_SUFFIXES, "DICOM")))
+    if mask:
+        raise fault(path, "a DICOM file as a mask", "PNG, TIFF or NIfTI")
+    return read_dicom(path)
 
 
 def _read_flat(path: Path, *, mask: bool) -> _ANY:
     with Image.open(path) as image:
         pages = getattr(image, "n_frames", 1)
         if pages > 1:
-            raise _fault(path, f"{pages} pages", "one image per file")
+            raise fault(path, f"{pages} pages", "one image per file")
         mode = image.mode
         if mode == "P":
             return _from_palette(path, image, mask=mask)
@@ -166,11 +165,11 @@ def _read_flat(path: Path, *, mask: bool) -> _ANY:
         if mode == "1":
             return np.asarray(image).astype(np.uint8)
         if mode not in _PLAIN_MODES:
-            raise _fault(path, f"colour mode {mode}", "grey or RGB")
-        array = _native(np.array(image))
+            raise fault(path, f"colour mode {mode}", "grey or RGB")
+        array = native(np.array(image))
     depth = _png_bits(path)
     if depth == 16 and mode == "RGB":
-        raise _fault(path, "16 bits per colour", "8 bits per colour, or 16-bit grey")
+        raise fault(path, "16 bits per colour", "8 bits per colour, or 16-bit grey")
     # Pillow stretches 2- and 4-bit greys over 0..255; the stored numbers are wanted.
     return array // {2: 85, 4: 17}[depth] if mode == "L" and depth in (2, 4) else array
 
@@ -188,7 +187,7 @@ def _from_palette(path: Path, image: Image.Image, *, mask: bool) -> _ANY:
     if grey and (not mask or bool((colours[..., 0] == indices).all())):
         return colours[..., 0].copy()
     if mask:
-        raise _fault(
+        raise fault(
             path,
             "a mask in palette colours",
             "grey values",
@@ -199,86 +198,45 @@ def _from_palette(path: Path, image: Image.Image, *, mask: bool) -> _ANY:
 
 def _without_alpha(path: Path, array: _ANY) -> _ANY:
     if not (array[..., -1] == 255).all():
-        raise _fault(path, "transparent pixels", "an image without transparency")
+        raise fault(path, "transparent pixels", "an image without transparency")
     plain = array[..., :-1]
     return (plain[..., 0] if plain.shape[-1] == 1 else plain).copy()
-
-
-def _read_nifti(path: Path, scaled_type: npt.DTypeLike) -> Picture:
-    import nibabel  # a folder of PNG files need not wait for it
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
-
-    try:
-        image: Any = nibabel.load(path, mmap=False)
-        shape = tuple(int(n) for n in image.shape)
-        flat = shape[:3] + tuple(n for n in shape[3:] if n != 1)
-        if len(flat) > 3:
-            raise _fault(
-                path,
-                f"{len(flat)} dimensions {shape}",
-                "one volume (x, y, z) per file",
-                "write each channel or time point into a file of its own",
-            )
-        array = _stored(path, image.dataobj, scaled_type)
-    except (ImageFileError, HeaderDataError) as error:
-        raise _unreadable(path, error) from None
-    volume = array.reshape(flat + (1,) * (3 - len(flat))).transpose(2, 1, 0)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    return Picture(_native(volume), _spacing_mm(path, image.header), volume=True, affine=affine)
-
-
-def _stored(path: Path, proxy: Any, scaled_type: npt.DTypeLike) -> _ANY:
-    """Voxels as stored where the header does not scale them: int16 stays int16."""
-    kind = np.dtype(proxy.dtype).kind
-    if kind not in "iuf":
-        raise _fault(path, f"voxels of type {proxy.dtype}", "one number per voxel")
-    if 0 in proxy.shape:
-        raise _fault(path, f"an empty volume {tuple(proxy.shape)}", "at least one voxel")
-    scaled = (proxy.slope, proxy.inter) != (1, 0)
-    array: _ANY = np.asarray(proxy, dtype=scaled_type) if scaled else proxy.get_unscaled()
-    return array.astype(scaled_type, copy=False) if array.dtype.kind == "f" else array
-
-
-def _spacing_mm(path: Path, header: Any) -> tuple[float, float, float]:
-    factor = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
-    zooms = [float(zoom) * factor for zoom in header.get_zooms()[:3]]
-    zooms += [1.0] * (3 - len(zooms))
-    if not all(np.isfinite(zoom) and zoom > 0 for zoom in zooms):
-        raise _fault(path, f"voxel size {zooms} mm", "sizes above 0 in the header")
-    return zooms[2], zooms[1], zooms[0]
-
-
-def _native(array: _ANY) -> _ANY:
-    """In this machine's byte order and in C order, as memory maps and torch want it."""
-    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
 
 
 def _refuse_not_finite(path: Path, array: _ANY) -> None:
     bad = int(array.size - np.count_nonzero(np.isfinite(array)))
     if bad:
-        raise _fault(path, f"{bad} values that are NaN or infinite", "finite numbers only")
+        raise fault(path, f"{bad} values that are NaN or infinite", "finite numbers only")
 
 
 def _whole(path: Path, array: _ANY) -> _ANY:
     _refuse_not_finite(path, array)
     whole = np.rint(array)
     off = (np.abs(array - whole) > _WHOLE_TOLERANCE) | (np.abs(whole) > _LARGEST_LABEL)
+    off |= (whole == 0) & (np.abs(array) > _ZERO_TOLERANCE)
     if off.any():
         values = np.unique(array[off])
-        shown = ", ".join(f"{value:g}" for value in values[:5])
-        more = f" and {values.size - 5} more" if values.size > 5 else ""
-        raise _fault(path, f"mask values {shown}{more}", "whole numbers of at most 32 bits")
+        found = f"grey values {_listed([f'{value:g}' for value in values], ', ')}"
+        scaled = _undo_scaling(values)
+        hint = "write the masks with the grey values that they had" if scaled else ""
+        raise fault(path, found + scaled, "whole numbers of at most 32 bits", hint)
     return whole.astype(np.int32)
 
 
-def _unreadable(path: Path, error: BaseException) -> DataError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, gzip.BadGzipFile):
-        reason = f"not gzip: {reason}"
-    reason = reason.replace(str(path), path.name)
-    return _fault(path, f"an unreadable file ({reason})", "a whole, undamaged file")
+def _undo_scaling(values: _ANY) -> str:
+    """The bytes that these values were before a division by 255, or two; empty if none."""
+    for factor, how in ((255, "255"), (255**2, "255 twice")):
+        greys = np.rint(values * factor)
+        close = np.abs(values * factor - greys) < _SCALED_TOLERANCE
+        if close.all() and greys.min() >= 1 and greys.max() <= 255:
+            verb = "is" if len(greys) == 1 else "are"
+            names = _listed([f"{grey:g}" for grey in greys], " and ")
+            return f", which {verb} {names} divided by {how}"
+    return ""
 
 
-def _fault(path: Path, found: str, wanted: str = "", hint: str = "") -> DataError:
-    return DataError(str(path), [Problem(path.name, found, wanted, hint)])
+def _listed(texts: list[str], last: str) -> str:
+    """The first five, and how many more."""
+    if len(texts) > 5:
+        return f"{', '.join(texts[:5])} and {len(texts) - 5} more"
+    return last.join([", ".join(texts[:-1]), texts[-1]]) if len(texts) > 1 else texts[0]

@@ -5,24 +5,29 @@ It stays light: a worker process imports it anew.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seglib.data.dataset import Item, Source
-from seglib.data.pixels import blank_channels
-from seglib.data.readers import Picture, read_array, read_mask
+from seglib.data.dataset import Dataset, Item, Source
+from seglib.data.faults import and_more
+from seglib.data.grids import misfit
+from seglib.data.picture import common_home, reorient
+from seglib.data.pixels import channel_ranges
+from seglib.data.readers import NIFTI_SUFFIXES, Picture, read_array, read_mask
+from seglib.data.spec import DataSpec
 from seglib.errors import DataError, Problem
 from seglib.target import Target
 
 __all__ = ["Loaded", "Plan", "name_of", "read_item"]
 
-SPACING_TOLERANCE = 1e-3
-"""Relative difference of spacings that rounding in a header may cause."""
+MAX_VALUES = 8
+"""Unknown grey values that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,20 @@ class Plan:
     drop_empty: bool
     every: int
 
+    @classmethod
+    def of(cls, dataset: Dataset, spec: DataSpec) -> Plan:
+        """The plan that a specification gives for a data set."""
+        return cls(
+            root=dataset.root,
+            channels=dataset.channels,
+            target=dataset.target,
+            normalise=dataset.normalise,
+            window_hu=spec.window_hu,
+            image_size=spec.image_size,
+            drop_empty=spec.drop_empty,
+            every=spec.every,
+        )
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -61,6 +80,8 @@ class Loaded:
         volume: The files have a z axis.
         located: The spacing is known.
         blank: A channel holds one value only.
+        ranges: Least and largest value of each channel.
+        greys: Grey values in the mask, rising; empty without one.
     """
 
     image: npt.NDArray[Any]
@@ -69,6 +90,8 @@ class Loaded:
     volume: bool
     located: bool
     blank: bool
+    ranges: tuple[tuple[float, float], ...]
+    greys: tuple[int, ...]
 
 
 def read_item(item: Item, plan: Plan, problems: list[Problem]) -> Loaded | None:
@@ -89,17 +112,21 @@ def read_item(item: Item, plan: Plan, problems: list[Problem]) -> Loaded | None:
     masks = [picture for picture in truths if picture is not None]
     if len(problems) > before:
         return None
+    masks = _turned(item, images[0], masks)
     _check_shapes(item, plan, problems, images=images, masks=masks)
     grey = _merged([mask.array for mask in masks], plan) if masks else None
     if len(problems) > before:
         return None
     image = np.concatenate([_with_channels(picture) for picture in images], axis=3)
-    labels = np.zeros(image.shape[:3], dtype=np.uint8)
+    labels, greys = np.zeros(image.shape[:3], dtype=np.uint8), tuple[int, ...]()
     if grey is not None:
-        labels = _labels(item.masks[0], grey, plan, problems).reshape(image.shape[:3])
+        greys = tuple(np.unique(grey).tolist())
+        _check_greys(item.masks[0], greys, plan, problems)
+        labels = _labels(grey, greys, plan).reshape(image.shape[:3])
     if len(problems) > before:
         return None
-    blank = _check_blank(item, plan, image, labels)
+    ranges = channel_ranges(image)
+    blank = _check_blank(item, plan, ranges, marked=bool(labels.any()))
     if isinstance(blank, Problem):
         problems.append(blank)
         return None
@@ -109,9 +136,26 @@ def read_item(item: Item, plan: Plan, problems: list[Problem]) -> Loaded | None:
         labels=labels,
         spacing_mm=first.spacing_mm,
         volume=first.volume,
-        located=first.affine is not None,
+        located=first.measured,
         blank=blank,
+        ranges=ranges,
+        greys=greys,
     )
+
+
+def _turned(item: Item, image: Picture, masks: Sequence[Picture]) -> list[Picture]:
+    """Masks along the axes of their image, where they lie on axes of their own by right.
+
+    What draws on DICOM writes NIfTI along axes that it likes: a flip tells of no fault.
+    Between files of one kind it does.
+    """
+    drawn_on_dicom = not item.files[0].name.lower().endswith(NIFTI_SUFFIXES)
+    return [
+        reorient(mask, image.affine)
+        if drawn_on_dicom and mask.affine is not None and image.affine is not None and mask.volume
+        else mask
+        for mask in masks
+    ]
 
 
 def name_of(path: Path, root: Path) -> str:
@@ -133,14 +177,15 @@ def _merged(masks: Sequence[npt.NDArray[Any]], plan: Plan) -> npt.NDArray[Any]:
 def _read(
     source: Source, plan: Plan, problems: list[Problem], *, mask: bool = False
 ) -> Picture | None:
-    """Read a file, or note why not."""
-    path = source[0] if isinstance(source, tuple) else source
+    """Read a file or a stack, or note why not."""
     try:
-        return read_mask(path) if mask else read_array(path)
+        if mask and not isinstance(source, tuple):
+            return read_mask(source)
+        return read_array(source)
     except DataError as error:
+        home = common_home(source if isinstance(source, tuple) else (source,))
         problems += [
-            Problem(name_of(path, plan.root), fault.found, fault.wanted, fault.hint)
-            for fault in error.problems
+            replace(fault, place=name_of(home / fault.place, plan.root)) for fault in error.problems
         ]
         return None
 
@@ -159,14 +204,9 @@ def _check_shapes(
     beside = _shown(files[0], plan)
     for path, picture in zip(files[1:], [*images[1:], *masks], strict=True):
         pair = f"{_shown(path, plan)} beside {Path(beside).name}"
-        if picture.volume != first.volume or _grid(picture) != _grid(first):
-            problems.append(Problem(pair, f"size {_grid(picture)}", f"size {_grid(first)}"))
-        elif not np.allclose(picture.spacing_mm, first.spacing_mm, rtol=SPACING_TOLERANCE):
-            found, wanted = (f"spacing {p.spacing_mm} mm" for p in (picture, first))
-            problems.append(Problem(pair, found, wanted))
-        elif _axes(picture) != _axes(first):
-            found, wanted = f"axes towards {_axes(picture)}", f"axes towards {_axes(first)}"
-            problems.append(Problem(pair, found, wanted))
+        difference = misfit(picture, first)
+        if difference is not None:
+            problems.append(Problem(pair, *difference))
     count = sum(_num_channels(picture) for picture in images)
     if count != len(plan.channels):
         names = ", ".join(plan.channels)
@@ -174,72 +214,56 @@ def _check_shapes(
 
 
 def _shown(source: Source, plan: Plan) -> str:
-    """A file's name; of a stack, its first file's."""
-    return name_of(source[0] if isinstance(source, tuple) else source, plan.root)
+    """A file's name; of a stack, its first file's and how many there are besides."""
+    if not isinstance(source, tuple):
+        return name_of(source, plan.root)
+    return and_more(name_of(source[0], plan.root), len(source))
 
 
 def _check_blank(
-    item: Item, plan: Plan, image: npt.NDArray[Any], labels: npt.NDArray[np.uint8]
+    item: Item, plan: Plan, ranges: Sequence[tuple[float, float]], *, marked: bool
 ) -> bool | Problem:
     """Whether a channel is blank, or the fault that this is.
 
     The ends of a stack may lie beyond the body, so a slice may lack a channel, and
-    all of them where nothing is to be found. A whole volume, or a case's only image, may not.
+    all of them where nothing is marked. A whole volume, or a case's only image, may not.
     """
-    blank = blank_channels(image)
+    blank = [number for number, (low, high) in enumerate(ranges) if low == high]
     in_stack = item.slice is not None
-    if not blank or (in_stack and not (len(blank) == image.shape[3] and labels.any())):
+    if not blank or (in_stack and not (len(blank) == len(ranges) and marked)):
         return bool(blank)
     source = item.images[blank[0] if len(item.images) > 1 else 0]
     names = ", ".join(plan.channels[number] for number in blank)
-    value = image[0, 0, 0, blank[0]]
-    return Problem(
-        _shown(source, plan), f"one value only ({value:g}) in channel {names}", "an image"
-    )
+    value = f"one value only ({ranges[blank[0]][0]:g}) in channel {names}"
+    return Problem(_shown(source, plan), value, "an image")
 
 
-def _axes(picture: Picture) -> str:
-    """Directions of the axes, as RAS or LPS; "?" where the file does not say."""
-    if picture.affine is None:
-        return "?"
-    import nibabel  # a folder of PNG files need not wait for it
-
-    return "".join(code or "?" for code in nibabel.aff2axcodes(picture.affine))
-
-
-def _labels(
-    path: Path, mask: npt.NDArray[Any], plan: Plan, problems: list[Problem]
-) -> npt.NDArray[np.uint8]:
-    """Grey values to labels; a value that the target does not know is a fault."""
-    labels = np.zeros(mask.shape, dtype=np.uint8)
-    known = plan.target.values
-    unknown = []
-    for value in np.unique(mask).tolist():
-        if value not in known:
-            unknown.append(value)
-        elif known[value]:
-            labels[mask == value] = known[value]
+def _check_greys(path: Path, greys: Sequence[int], plan: Plan, problems: list[Problem]) -> None:
+    """A grey value that the target does not know is a fault."""
+    unknown = [value for value in greys if value not in plan.target.values]
     if unknown:
-        shown = ", ".join(map(str, unknown[:8])) + (", ..." if len(unknown) > 8 else "")
-        wanted = f"only {', '.join(map(str, sorted(known)))}"
+        more = ", ..." if len(unknown) > MAX_VALUES else ""
+        shown = ", ".join(map(str, unknown[:MAX_VALUES])) + more
+        wanted = f"only {', '.join(map(str, sorted(plan.target.values)))}"
         hint = "data.classes says which grey values belong to which class"
         problems.append(Problem(name_of(path, plan.root), f"grey values {shown}", wanted, hint))
+
+
+def _labels(grey: npt.NDArray[Any], greys: Sequence[int], plan: Plan) -> npt.NDArray[np.uint8]:
+    """Grey values to labels; what the target does not know stays background."""
+    labels = np.zeros(grey.shape, dtype=np.uint8)
+    for value in greys:
+        if plan.target.values.get(value):
+            labels[grey == value] = plan.target.values[value]
     return labels
-
-
-def _grid(picture: Picture) -> tuple[int, ...]:
-    """Shape without the channels of a flat image."""
-    return picture.array.shape if picture.volume else picture.array.shape[:2]
 
 
 def _num_channels(picture: Picture) -> int:
     """Channels that a file holds."""
-    return picture.array.shape[2] if not picture.volume and picture.array.ndim == 3 else 1
+    return math.prod(picture.array.shape[3 if picture.volume else 2 :])
 
 
 def _with_channels(picture: Picture) -> npt.NDArray[Any]:
     """As ``(N, H, W, C)``."""
-    array = picture.array
-    if picture.volume:
-        return array[..., np.newaxis]
-    return array.reshape(1, *array.shape[:2], -1)
+    grid = picture.array.shape[: 3 if picture.volume else 2]
+    return picture.array.reshape(*(1,) * (3 - len(grid)), *grid, -1)

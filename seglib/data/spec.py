@@ -6,15 +6,65 @@ Importing this file loads neither torch nor numpy.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+)
 
-__all__ = ["PHANTOM_LAYOUTS", "DataSpec", "LayoutName", "SplitSpec"]
+__all__ = ["PHANTOM_LAYOUTS", "WINDOWS", "DataSpec", "LayoutName", "SplitSpec"]
 
-LayoutName = Literal["auto", "brats", "pairs", "phantom-brats", "phantom-xray", "phantom-ct"]
+LayoutName = Literal[
+    "auto",
+    "brats",
+    "nnunet",
+    "decathlon",
+    "lab-ct",
+    "lab-mri",
+    "montgomery",
+    "dicom",
+    "nifti",
+    "pairs",
+    "phantom-brats",
+    "phantom-xray",
+    "phantom-ct",
+]
 PHANTOM_LAYOUTS = ("phantom-brats", "phantom-xray", "phantom-ct")
 
+WINDOWS: dict[str, tuple[float, float]] = {
+    "wide": (-1000.0, 400.0),
+    "lung": (-1350.0, 150.0),
+    "mediastinum": (-160.0, 240.0),
+    "soft": (-160.0, 240.0),
+    "bone": (-500.0, 1300.0),
+    "brain": (0.0, 80.0),
+}
+"""Named parts of the Hounsfield scale, low and high end."""
+
+
+def _read_window(value: Any) -> Any:
+    """A name to its two ends; all else is left to the check for two numbers."""
+    if not isinstance(value, str):
+        return value
+    if value.lower() not in WINDOWS:
+        raise ValueError(f"two numbers, or one of {', '.join(WINDOWS)}")
+    return WINDOWS[value.lower()]
+
+
+_WINDOW_SCHEMA = {
+    "anyOf": [
+        {"enum": list(WINDOWS), "type": "string"},
+        {"items": {"type": "number"}, "maxItems": 2, "minItems": 2, "type": "array"},
+    ]
+}
+Window = Annotated[
+    tuple[float, float], BeforeValidator(_read_window), WithJsonSchema(_WINDOW_SCHEMA)
+]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
@@ -38,15 +88,17 @@ class DataSpec(BaseModel):
     normalise: Literal["auto", "zscore", "percentile", "window", "none"] = Field(
         "auto", description="zscore for MRI, window for CT, percentile for X-ray"
     )
-    window_hu: tuple[float, float] = Field((-1000.0, 400.0), description="CT window, low and high")
+    window_hu: Window = Field(
+        WINDOWS["wide"], description="CT window: low and high, or lung, soft, bone, brain, wide"
+    )
     patient: str | None = Field(
-        None, description="pairs: regular expression whose first group is the patient"
+        None, description="regular expression whose first group is the patient, in names of images"
     )
     manifest: str | None = Field(
-        None, description="pairs: CSV with image, mask, patient and, if known, slice"
+        None, description="pairs, lab-*: CSV with image, mask, patient and, if known, slice"
     )
     case_by: Literal["patient", "image"] = Field(
-        "patient", description="pairs: what is scored as one case"
+        "patient", description="pairs, lab-*: what is scored as one case"
     )
     drop_empty: bool = Field(True, description="leave out slices that show nothing of the body")
     every: int = Field(1, ge=1, le=1000, description="keep each n-th slice of a volume")
@@ -84,3 +136,7 @@ class SplitSpec(BaseModel):
     test: Share = Field(0.2, description="share of patients locked away")
     folds: int = Field(5, ge=2, le=100, description="parts for later confirmation, test left out")
     seed: int = Field(7, ge=0, le=2**32 - 1, description="which patients go where")
+    given: Literal["honour", "ignore"] = Field(
+        "honour", description="what to do with a division that the data folder brings along"
+    )
+    fold: int = Field(0, ge=0, le=999, description="which fold of that division validates")

@@ -1,12 +1,14 @@
 """Splits: which patients train, which validate, and which stay locked away.
 
 A patient is never on two sides. The test part is drawn first, and what a search
-gets (:class:`Split`) does not hold it.
+gets (:class:`Split`) does not hold it. Where the data folder brings its own folds,
+those are kept, and no patient is locked away.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +18,10 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import TypeAdapter
 
+from seglib.data.dataset import Division
+from seglib.data.divisions import check_divisions, in_groups, require_apart
 from seglib.data.spec import SplitSpec
+from seglib.data.strata import deal_groups, draw_groups
 from seglib.errors import DataError, Problem
 from seglib.files import write_whole
 
@@ -79,10 +84,12 @@ class Splits:
         train: Training groups.
         val: Validation groups.
         test: Locked groups.
-        folds: Groups of each fold; together all groups that are not test.
+        folds: Groups of each fold; together all groups that are not test, if drawn here.
         by: Whether a group is a patient or a single slice.
         seed: What the draw started from.
         warning: What is doubtful about this division; empty if nothing.
+        fold_trains: Training groups of each fold that came with the data; empty where
+            the folds were drawn here and all others train.
     """
 
     train: tuple[str, ...]
@@ -92,13 +99,14 @@ class Splits:
     by: By
     seed: int
     warning: str = ""
+    fold_trains: tuple[tuple[str, ...], ...] = ()
 
     def search_part(self) -> Split:
         """What a search may see."""
         return Split(self.train, self.val, self.by)
 
     def fold(self, number: int) -> Split:
-        """One fold validates, the others train; the test part stays out.
+        """One fold validates, its own training part or all others train; test stays out.
 
         Args:
             number: Fold, from 0.
@@ -106,6 +114,8 @@ class Splits:
         Returns:
             A split like that of the search.
         """
+        if self.fold_trains:
+            return Split(self.fold_trains[number], self.folds[number], self.by)
         others = sorted(name for i, part in enumerate(self.folds) if i != number for name in part)
         return Split(tuple(others), self.folds[number], self.by)
 
@@ -128,17 +138,31 @@ class Splits:
             The same division that was saved.
 
         Raises:
-            DataError: The file is missing or not such a file.
+            DataError: The file is missing or not such a file, or was edited so that a
+                group is in two parts.
         """
         try:
-            return TypeAdapter(Splits).validate_json(path.read_bytes())
+            splits = TypeAdapter(Splits).validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
             problem = Problem("splits", f"an unreadable file ({error})", "what save() wrote")
             raise DataError(str(path), [problem]) from None
+        splits._require_apart(path.name)
+        return splits
+
+    def _require_apart(self, source: str) -> None:
+        """No group in two parts, nor on both sides of a fold, nor locked and in a fold."""
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        require_apart(source, self.by, parts)
+        for number in range(len(self.folds)):
+            fold = self.fold(number)
+            names = (f"train of fold {number}", f"val of fold {number}", "test")
+            require_apart(
+                source, self.by, dict(zip(names, (fold.train, fold.val, self.test), strict=True))
+            )
 
 
-def make_splits(index: pd.DataFrame, spec: SplitSpec) -> Splits:
-    """Divide the groups of a store.
+def make_splits(index: pd.DataFrame, spec: SplitSpec, divisions: Sequence[Division] = ()) -> Splits:
+    """Divide the groups of a store, or keep to the division that came with the data.
 
     Groups are sorted by their share of foreground and cut into as many strata as
     a part needs members; each stratum gives one. So every part gets groups with
@@ -147,22 +171,28 @@ def make_splits(index: pd.DataFrame, spec: SplitSpec) -> Splits:
 
     Args:
         index: Index of the store.
-        spec: Shares, number of folds, seed.
+        spec: Shares, number of folds, seed; whether to keep to ``divisions``.
+        divisions: Those that the data folder brings along, in names of cases.
 
     Returns:
         The division, with a warning where it is doubtful.
 
     Raises:
-        DataError: Too few groups for the parts wanted.
+        DataError: Too few groups for the parts wanted, or faults of a given division.
     """
+    if divisions and spec.given == "honour":
+        return _given(index, spec, divisions)
+    if spec.fold:
+        found = f"{spec.fold}, and no folds " + ("used" if divisions else "beside the data")
+        raise DataError("split", [Problem("split.fold", found, "0")])
     shares = _foreground_shares(index, spec.by)
     num_test = _part_size(spec.test, len(shares))
     num_val = _part_size(spec.val, len(shares))
     if num_test + num_val >= len(shares):
         raise _too_few(len(shares), num_test, num_val, spec)
-    test = _draw(shares, num_test, np.random.default_rng([spec.seed, 0]))
+    test = draw_groups(shares, num_test, np.random.default_rng([spec.seed, 0]))
     rest = shares.drop(list(test))
-    val = _draw(rest, num_val, np.random.default_rng([spec.seed, 1]))
+    val = draw_groups(rest, num_val, np.random.default_rng([spec.seed, 1]))
     train = tuple(sorted(set(rest.index) - set(val)))
     num_folds = min(spec.folds, len(rest))
     warnings = [SLICE_WARNING] if spec.by == "slice" else []
@@ -172,10 +202,38 @@ def make_splits(index: pd.DataFrame, spec: SplitSpec) -> Splits:
         train=train,
         val=val,
         test=test,
-        folds=_folds(rest, num_folds, np.random.default_rng([spec.seed, 2])),
+        folds=deal_groups(rest, num_folds, np.random.default_rng([spec.seed, 2])),
         by=spec.by,
         seed=spec.seed,
         warning="; ".join(warnings),
+    )
+
+
+def _given(index: pd.DataFrame, spec: SplitSpec, divisions: Sequence[Division]) -> Splits:
+    """The division of the chosen fold, and all folds, as they came with the data."""
+    groups = dict(zip(index["case"].astype(str), index["group"].astype(str), strict=True))
+    problems = check_divisions(divisions, groups)
+    if spec.by == "slice":
+        hint = "split: {given: ignore} divides by slice"
+        problems.append(Problem("split.by", "slice beside given cases", "patient", hint))
+    if spec.fold >= len(divisions):
+        wanted = f"0 to {len(divisions) - 1}, the folds of the data folder"
+        problems.append(Problem("split.fold", str(spec.fold), wanted))
+    if problems:
+        raise DataError("split", problems)
+    folds = in_groups(divisions, groups)
+    chosen = folds[spec.fold]
+    unused = len(set(groups.values()) - {*chosen.train, *chosen.val})
+    told = f"fold {spec.fold} of {len(folds)} of the data folder's own: no test part is locked away"
+    return Splits(
+        train=chosen.train,
+        val=chosen.val,
+        test=(),
+        folds=tuple(fold.val for fold in folds),
+        by=spec.by,
+        seed=spec.seed,
+        warning=told + (f"; {unused} patients are in neither part" if unused else ""),
+        fold_trains=tuple(fold.train for fold in folds),
     )
 
 
@@ -221,32 +279,6 @@ def _foreground_shares(index: pd.DataFrame, by: By) -> pd.Series[float]:
 def _part_size(share: float, num_groups: int) -> int:
     """Groups of a part: the nearest number, at least one if any is wanted."""
     return max(1, round(share * num_groups)) if share > 0 else 0
-
-
-def _sorted_groups(shares: pd.Series[float], rng: np.random.Generator) -> list[str]:
-    """Groups from little to much foreground; equals in a random order."""
-    shuffled = shares.iloc[rng.permutation(len(shares))]
-    return [str(name) for name in shuffled.sort_values(kind="stable").index]
-
-
-def _draw(shares: pd.Series[float], count: int, rng: np.random.Generator) -> tuple[str, ...]:
-    """Draw groups, one from each of as many strata."""
-    if count == 0:
-        return ()
-    strata = np.array_split(np.array(_sorted_groups(shares, rng), dtype=object), count)
-    return tuple(sorted(str(rng.choice(stratum)) for stratum in strata))
-
-
-def _folds(
-    shares: pd.Series[float], count: int, rng: np.random.Generator
-) -> tuple[tuple[str, ...], ...]:
-    """Deal the sorted groups out in rounds; each round in a new order of folds."""
-    names = _sorted_groups(shares, rng)
-    folds: list[list[str]] = [[] for _ in range(count)]
-    for start in range(0, len(names), count):
-        for name, fold in zip(names[start : start + count], rng.permutation(count), strict=False):
-            folds[fold].append(name)
-    return tuple(tuple(sorted(fold)) for fold in folds)
 
 
 def _too_few(num_groups: int, num_test: int, num_val: int, spec: SplitSpec) -> DataError:

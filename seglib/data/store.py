@@ -15,20 +15,21 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from seglib.data.dataset import Division
 from seglib.errors import DataError, Problem
 from seglib.files import flush
 from seglib.target import Target
 
 __all__ = ["STORE_VERSION", "Store", "StoreInfo", "write_store"]
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 """Raised when the files of a store change their meaning."""
 
 FILES = ("images.npy", "masks.npy", "index.parquet")
@@ -38,8 +39,9 @@ class StoreInfo(BaseModel):
     """What a store holds, in words and numbers; the content of ``store.json``.
 
     ``scale`` and ``offset`` turn stored values into what the network sees:
-    ``image = uint8 * scale + offset``; the byte ``fill`` holds no image. The last six
-    fields are filled in when the store is written.
+    ``image = uint8 * scale + offset``; the byte ``fill`` holds no image. The spacings of
+    the index are in ``unit``: pixels of the source where its files do not say how large
+    one is. The last six fields are filled in when the store is written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,7 +55,9 @@ class StoreInfo(BaseModel):
     layout: str
     fill: int = 0
     phantom: bool = False
+    unit: Literal["mm", "px"] = "mm"
     notes: tuple[str, ...] = ()
+    divisions: tuple[Division, ...] = ()
 
     version: int = STORE_VERSION
     num_slices: int = 0

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -21,13 +21,33 @@ from seglib.data.dataset import Item
 from seglib.data.source import Plan
 from seglib.errors import SegtuneError
 
-__all__ = ["convert_all"]
+__all__ = ["convert_all", "useful_workers"]
+
+POOL_PAYS_FROM_BYTES = 100 * 2**20
+"""A process takes seconds to start; in that time one core reads about so much."""
+
+
+def useful_workers(files: Iterable[Path]) -> int:
+    """One process per core, or one in all where starting them would take longer than they save.
+
+    Args:
+        files: What will be read.
+
+    Returns:
+        Number of processes.
+    """
+    if sum(file.stat().st_size for file in files if file.exists()) < POOL_PAYS_FROM_BYTES:
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
 def convert_all(
     jobs: Sequence[tuple[Item, Plan, Path | None]],
     workers: int,
     progress: Callable[[int, int, str], None],
+    text: str = "preparing",
+    *,
+    keep: bool = False,
 ) -> list[Piece]:
     """Convert every item, here or in other processes; results in the order of items.
 
@@ -35,9 +55,11 @@ def convert_all(
     locks the caller holds.
 
     Args:
-        jobs: Arguments of :func:`seglib.data.convert.convert`, item by item.
+        jobs: First arguments of :func:`seglib.data.convert.convert`, item by item.
         workers: Processes; 1 works in this one.
-        progress: Called with done, total and a text.
+        progress: Called with done, total and the text.
+        text: Word for the work.
+        keep: Whether the pixels are part of what is returned; only for few items.
 
     Returns:
         What came of each item.
@@ -46,10 +68,9 @@ def convert_all(
         SegtuneError: The system killed a process.
     """
     pieces: dict[int, Piece] = {}
-    text = "preparing"
     if workers <= 1 or len(jobs) == 1:
         for number, job in enumerate(jobs):
-            pieces[number] = convert(*job)
+            pieces[number] = convert(*job, keep=keep)
             progress(number + 1, len(jobs), text)
         return list(pieces.values())
     context = multiprocessing.get_context("spawn")
@@ -57,7 +78,9 @@ def convert_all(
         min(workers, len(jobs)), mp_context=context, initializer=_start_worker
     ) as pool:
         try:
-            futures = {pool.submit(convert, *job): number for number, job in enumerate(jobs)}
+            futures = {
+                pool.submit(convert, *job, keep=keep): number for number, job in enumerate(jobs)
+            }
             for done, future in enumerate(as_completed(futures)):
                 pieces[futures[future]] = future.result()
                 progress(done + 1, len(jobs), text)

@@ -51,5 +51,9 @@ def write_pair(root: Path, name: str, *, size: tuple[int, int] = (SIZE, SIZE)) -
 
 def save_pair(root: Path, name: str, image: np.ndarray, mask: np.ndarray) -> None:
     for folder, array in (("Image", image), ("Mask", mask)):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(root / folder / f"{name}.png")
+        save_picture(root / folder / f"{name}.png", array)
+
+
+def save_picture(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seglib.data.convert import convert
+from seglib.data.dataset import Item
+from seglib.data.findings import Findings, judge
+from seglib.data.layouts import find_dataset
 from seglib.data.prepare import prepare
+from seglib.data.source import Plan
 from seglib.errors import DataError
 from tests.seglib.data.sources import (
     PAIRS,
     REGIONS,
     SIZE,
     save_pair,
+    save_picture,
     write_pair,
     write_patient,
     write_volume,
@@ -39,7 +46,7 @@ def test_all_faults_are_listed_at_once(pairs: Path, tmp_path: Path) -> None:
     assert not [path for path in (tmp_path / "root" / "stores").iterdir() if path.is_dir()]
 
 
-def test_long_lists_of_faults_are_cut(tmp_path: Path) -> None:
+def test_fault_of_many_files_is_one_line(tmp_path: Path) -> None:
     for number in range(25):
         save_pair(
             tmp_path / "pairs",
@@ -47,9 +54,9 @@ def test_long_lists_of_faults_are_cut(tmp_path: Path) -> None:
             np.eye(16, dtype=np.uint8) * (number + 1),
             np.full((16, 16), 3, dtype=np.uint8),
         )
-    with pytest.raises(DataError, match="and more: found 5 further problems") as caught:
+    with pytest.raises(DataError, match=r"x0\.png and 24 more: found grey values 3") as caught:
         prepare(PAIRS, tmp_path / "pairs", tmp_path / "root")
-    assert len(caught.value.problems) == 21
+    assert len(caught.value.problems) == 1
 
 
 def test_volumes_on_other_grids_are_refused(tmp_path: Path) -> None:
@@ -91,7 +98,8 @@ def test_label_that_resizing_would_lose_is_an_error(tmp_path: Path) -> None:
     mask = np.zeros_like(image)
     mask[8:24, 8:24], mask[40, 40] = 156, 251
     save_pair(tmp_path / "pairs", "a", image, mask)
-    spec = PAIRS.model_copy(update={"target": "organs", "image_size": 16})
+    classes = {"left": (156,), "right": (251,)}
+    spec = PAIRS.model_copy(update={"target": "organs", "image_size": 16, "classes": classes})
     with pytest.raises(DataError, match=r"label 2 \(grey value 251\) lost on the way, 1 pixels"):
         prepare(spec, tmp_path / "pairs", tmp_path / "root")
     whole = prepare(spec.model_copy(update={"image_size": 64}), tmp_path / "pairs", tmp_path / "r")
@@ -100,20 +108,49 @@ def test_label_that_resizing_would_lose_is_an_error(tmp_path: Path) -> None:
 
 def test_blank_slice_is_fine_in_a_stack_only(tmp_path: Path) -> None:
     root = tmp_path / "pairs"
+    spec = PAIRS.model_copy(update={"patient": r"(.+)_\d+"})
     for name in ("Im1_1", "Im1_2", "Im2_1"):
         write_pair(root, name)
     blank = np.zeros((SIZE, SIZE), dtype=np.uint8)
     save_pair(root, "Im1_3", blank, blank)
-    store = prepare(PAIRS, root, tmp_path / "root")
+    store = prepare(spec, root, tmp_path / "root")
     assert "1 slices have a blank channel" in store.info.notes
     assert len(store) == 4
     save_pair(root, "Im3_1", blank, blank)
     with pytest.raises(DataError, match=r"Im3_1\.png: found one value only \(0\)"):
-        prepare(PAIRS, root, tmp_path / "root")
+        prepare(spec, root, tmp_path / "root")
 
 
-def test_same_image_of_two_patients_is_noted(pairs: Path, tmp_path: Path) -> None:
+def test_patients_that_share_an_image_count_as_one(pairs: Path, tmp_path: Path) -> None:
     for folder in ("Image", "Mask"):
         (pairs / folder / "z.png").write_bytes((pairs / folder / "a.png").read_bytes())
-    notes = " ".join(prepare(PAIRS, pairs, tmp_path / "root").info.notes)
-    assert "1 images are there under more than one patient, such as a.png and z.png" in notes
+    store = prepare(PAIRS, pairs, tmp_path / "root")
+    assert store.index["group"].tolist() == ["a", "b", "c", "a"]
+    assert store.index["case"].tolist() == ["a", "b", "c", "z"]
+    assert store.info.notes[-1] == (
+        "1 image is there under another patient too, such as z.png (a copy of a.png): "
+        "those patients count as one in a split"
+    )
+
+
+def test_same_image_with_two_masks_is_noted(pairs: Path, tmp_path: Path) -> None:
+    (pairs / "Image" / "z.png").write_bytes((pairs / "Image" / "a.png").read_bytes())
+    mask = np.zeros((SIZE, SIZE), dtype=np.uint8)
+    mask[3:5] = 255
+    save_picture(pairs / "Mask" / "z.png", mask)
+    notes = prepare(PAIRS, pairs, tmp_path / "root").info.notes
+    assert "1 image is there twice with different masks, such as a.png and z.png" in notes
+
+
+def test_images_without_a_mask_are_told_from_those_with(pairs: Path) -> None:
+    dataset = find_dataset(PAIRS, pairs)
+    bare = tuple(replace(item, masks=()) for item in dataset.items)
+
+    def judged(items: tuple[Item, ...]) -> Findings:
+        mixed = replace(dataset, items=items)
+        plan = Plan.of(mixed, PAIRS)
+        return judge(mixed, plan, [convert(item, plan, None) for item in items])
+
+    assert judged(bare).problems == ()
+    (fault,) = judged((*bare[:2], dataset.items[2])).problems
+    assert str(fault) == "Image/a.png and 1 more: found no mask ; wanted a mask for every image"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seglib.data.dataset import Item
-from seglib.data.fingerprint import digest_files, duplicate_images
+from seglib.data.fingerprint import digest_files
 from seglib.errors import DataError
 
 LONG_AGO_NS = 1_500_000_000 * 10**9
@@ -66,13 +65,3 @@ def test_damaged_cache_only_costs_time(tmp_path: Path) -> None:
 def test_all_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2 problems(.|\n)*none1(.|\n)*none2"):
         digest_files([tmp_path / "none1", tmp_path / "none2"], tmp_path / "cache.json")
-
-
-def test_same_image_of_two_patients_is_found() -> None:
-    names = {Path("a"): "1", Path("b"): "1", Path("c"): "1", Path("d"): "2"}
-    items = [
-        Item(case=group + path.name, group=group, images=(path,), masks=(Path("m"),))
-        for group, path in zip(["p", "p", "q", "r"], names, strict=True)
-    ]
-    pairs = duplicate_images(items, names)
-    assert [(a.images[0].name, b.images[0].name) for a, b in pairs] == [("a", "c")]

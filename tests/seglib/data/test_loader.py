@@ -146,3 +146,30 @@ def test_augmentation_moves_image_and_mask_and_repeats_with_the_seed(store: Stor
     assert torch.equal(again[1], mask)
     assert not torch.equal(epoch(2)[0], image)
     assert torch.equal(next(iterate(store, ROWS[:4], batch_size=4)).image, plain.image)
+
+
+@pytest.mark.parametrize("channels", [("b",), ("b", "a"), ("a", "b"), None])
+def test_channels_come_in_the_order_asked_for(
+    channels: tuple[str, ...] | None, store: Store
+) -> None:
+    rows = np.array([5, 2])
+    batch = next(iterate(store, rows, batch_size=2, channels=channels))
+    places = [store.channels.index(name) for name in channels or store.channels]
+    wanted = store.images[rows][..., places].transpose(0, 3, 1, 2) * store.scale + store.offset
+    assert np.allclose(batch.image.numpy(), wanted, atol=1e-6)
+    assert batch.image.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_some_channels_are_augmented_like_all(store: Store) -> None:
+    recipe = Recipe(shift=0.2, flip_horizontal=0.5)
+    both, one = (
+        next(
+            iterate(
+                store, ROWS[:4], batch_size=4, seed=1,
+                augment=build_augment(recipe), channels=channels,
+            )
+        )
+        for channels in (None, ("b",))
+    )  # fmt: skip
+    assert torch.equal(one.image, both.image[:, 1:])
+    assert torch.equal(one.mask, both.mask)

@@ -57,7 +57,7 @@ def test_all_faults_of_a_manifest_are_told_with_their_lines(tmp_path: Path) -> N
     for line in (
         "manifest.csv (line 3): found image x.png, which does not exist",
         "manifest.csv (line 4): found mask y.png, which does not exist",
-        "manifest.csv (line 4): found no patient",
+        "manifest.csv (line 4) and 1 more: found no patient",
         "manifest.csv (line 5): found slice 'up' ; wanted a whole number",
         "manifest.csv (line 6): found no mask",
         "manifest.csv: found a.png 2 times ; wanted once",
@@ -77,3 +77,11 @@ def test_a_file_that_is_no_manifest_is_passed_by_with_a_note(tmp_path: Path) -> 
     dataset = find(tmp_path)
     assert len(dataset.items) == 1
     assert "manifest.csv has none of the columns" in dataset.notes[0]
+
+
+def test_a_manifest_that_swaps_masks_is_refused_in_one_line(tmp_path: Path) -> None:
+    pictures(tmp_path, *(f"{part}/{stem}.png" for part in ("Image", "Mask") for stem in "abc"))
+    lines = ["image,mask,patient", "a.png,b.png,P1", "b.png,a.png,P2", "c.png,c.png,P3"]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    (told,) = faults(tmp_path)
+    assert "manifest.csv: found 2 images with the mask of another, such as a.png with b.png" in told

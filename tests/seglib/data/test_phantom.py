@@ -82,7 +82,7 @@ def test_what_is_written_is_found_and_read(layout: str, size: int, tmp_path: Pat
 
 
 def test_auto_finds_phantoms_too(tmp_path: Path) -> None:
-    for layout, found in (("brats", "brats"), ("xray", "pairs"), ("ct", "pairs")):
+    for layout, found in (("brats", "brats"), ("xray", "pairs"), ("ct", "lab-ct")):
         write_phantoms(f"phantom-{layout}", tmp_path / layout, cases=1, seed=0, size=32)
         assert find_dataset(DataSpec(), tmp_path / layout).layout == found
 

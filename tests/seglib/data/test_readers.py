@@ -159,9 +159,19 @@ def test_a_last_axis_of_one_is_no_fourth_dimension(tmp_path: Path) -> None:
     assert read_array(path).array.shape == (5, 9, 8)
 
 
-def test_four_dimensions_are_refused(tmp_path: Path) -> None:
-    path = save_nifti(tmp_path / "a.nii.gz", np.stack([VOLUME, VOLUME], axis=-1))
-    with pytest.raises(DataError, match=r"a\.nii\.gz: found 4 dimensions \(8, 9, 5, 2\)"):
+def test_channels_of_a_volume_are_the_last_axis(tmp_path: Path) -> None:
+    path = save_nifti(tmp_path / "a.nii.gz", np.stack([VOLUME, VOLUME + 1], axis=-1))
+    picture = read_array(path)
+    assert picture.array.shape == (5, 9, 8, 2)
+    assert (picture.array[..., 1] == VOLUME.transpose(2, 1, 0) + 1).all()
+    assert picture.spacing_mm == (3.0, 2.0, 1.0)
+    with pytest.raises(DataError, match=r"a\.nii\.gz: found a mask of 2 channels ; wanted one"):
+        read_mask(path)
+
+
+def test_five_dimensions_are_refused(tmp_path: Path) -> None:
+    path = save_nifti(tmp_path / "a.nii.gz", np.zeros((8, 9, 5, 2, 2), np.int16))
+    with pytest.raises(DataError, match=r"a\.nii\.gz: found 5 dimensions \(8, 9, 5, 2, 2\)"):
         read_array(path)
 
 
@@ -185,13 +195,13 @@ def test_float_masks_must_hold_whole_numbers(tmp_path: Path) -> None:
     assert (picture.array == labels.transpose(2, 1, 0)).all()
     labels[0, 0, 0] = 0.5
     labels[0, 0, 1] = 1.25
-    with pytest.raises(DataError, match=r"b\.nii: found mask values 0\.5, 1\.25 ; wanted whole"):
+    with pytest.raises(DataError, match=r"b\.nii: found grey values 0\.5, 1\.25 ; wanted whole"):
         read_mask(save_nifti(tmp_path / "b.nii", labels))
 
 
 def test_a_label_too_large_for_a_label_is_refused(tmp_path: Path) -> None:
     labels = np.full((3, 3, 3), 1e12, np.float64)
-    with pytest.raises(DataError, match="found mask values 1e"):
+    with pytest.raises(DataError, match="found grey values 1e"):
         read_mask(save_nifti(tmp_path / "a.nii", labels))
 
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seglib.data.dataset import Division
 from seglib.data.spec import SplitSpec
 from seglib.data.splits import Splits, make_splits, rows_of
 from seglib.errors import DataError
@@ -160,3 +164,97 @@ def test_damaged_splits_file_is_named(tmp_path: Path, content: str) -> None:
 def test_split_of_other_data_is_refused() -> None:
     with pytest.raises(DataError, match="1 groups that the data lack, such as 'patient9'"):
         rows_of(index_of([[1], [2]]), ("patient0", "patient9"), by="patient")
+
+
+FOLDS = (
+    Division(("case0", "case1", "case2"), ("case3",)),
+    Division(("case3", "case1"), ("case0", "case2")),
+)
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_a_given_division_is_kept_and_locks_nothing_away(fold: int) -> None:
+    index = index_of([[1, 2], [2], [3], [4], [5]])
+    splits = make_splits(index, SplitSpec(fold=fold), FOLDS)
+    part = splits.search_part()
+    assert (part.train, part.val) == (
+        tuple(sorted(name.replace("case", "patient") for name in FOLDS[fold].train)),
+        tuple(name.replace("case", "patient") for name in FOLDS[fold].val),
+    )
+    assert splits.test == ()
+    assert "no test part is locked away" in splits.warning
+    assert f"fold {fold} of 2 of the data folder's own" in splits.warning
+    assert "1 patients are in neither part" in splits.warning
+
+
+def test_folds_for_confirmation_are_those_that_were_given(tmp_path: Path) -> None:
+    splits = make_splits(index_of([[p] for p in range(4)]), SplitSpec(), FOLDS)
+    splits.save(tmp_path / "splits.json")
+    assert Splits.load(tmp_path / "splits.json") == splits
+    assert len(splits.folds) == 2
+    second = splits.fold(1)
+    assert (second.train, second.val) == (("patient1", "patient3"), ("patient0", "patient2"))
+
+
+def test_a_given_division_may_be_ignored() -> None:
+    index = index_of([[p] for p in range(10)])
+    spec = SplitSpec(given="ignore")
+    assert make_splits(index, spec, FOLDS) == make_splits(index, SplitSpec())
+    assert make_splits(index, spec, FOLDS).test
+
+
+@pytest.mark.parametrize(
+    ("spec", "divisions", "fault"),
+    [
+        ({"fold": 2}, FOLDS, "split.fold: found 2 ; wanted 0 to 1, the folds of the data folder"),
+        ({"fold": 2}, (), "split.fold: found 2, and no folds beside the data ; wanted 0"),
+        ({"fold": 1, "given": "ignore"}, FOLDS, "split.fold: found 1, and no folds used"),
+        ({"by": "slice"}, FOLDS, "split.by: found slice beside given cases ; wanted patient"),
+        ({}, (Division(("case0", "other"), ("case1",)),), "1 cases that the data lack"),
+    ],
+)
+def test_a_given_division_that_cannot_be_kept_is_refused(
+    spec: dict[str, Any], divisions: tuple[Division, ...], fault: str
+) -> None:
+    with pytest.raises(DataError, match=re.escape(fault)):
+        make_splits(index_of([[1], [2], [3], [4]]), SplitSpec.model_validate(spec), divisions)
+
+
+def test_patients_joined_after_the_division_was_made_are_on_both_sides() -> None:
+    index = index_of([[p] for p in range(4)])
+    index["group"] = index["group"].replace("patient3", "patient0")
+    with pytest.raises(DataError, match="1 patients in train and val, such as patient0"):
+        make_splits(index, SplitSpec(), FOLDS[:1])
+
+
+@pytest.mark.parametrize(
+    ("into", "taken_from", "fault"),
+    [
+        ("train", "val", "found patient {} in train and val ; wanted each patient in one part"),
+        ("val", "test", "found patient {} in val and test ; wanted each patient in one part"),
+    ],
+)
+def test_an_edited_file_with_a_patient_in_two_parts_is_refused(
+    into: str, taken_from: str, fault: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "splits.json"
+    make_splits(index_of([[p] for p in range(12)]), SplitSpec()).save(path)
+    fields = json.loads(path.read_text())
+    name = fields[taken_from][0]
+    fields[into].append(name)
+    path.write_text(json.dumps(fields))
+    with pytest.raises(DataError, match=re.escape(f"splits.json: {fault.format(name)}")):
+        Splits.load(path)
+
+
+def test_an_edited_file_with_a_patient_in_two_folds_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "splits.json"
+    make_splits(index_of([[p] for p in range(12)]), SplitSpec()).save(path)
+    fields = json.loads(path.read_text())
+    name = fields["folds"][1][0]
+    fields["folds"][0].append(name)
+    path.write_text(json.dumps(fields))
+    with pytest.raises(
+        DataError, match=f"found patient {name} in train of fold 0 and val of fold 0"
+    ):
+        Splits.load(path)

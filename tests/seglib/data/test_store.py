@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seglib.data.prepare import prepare
+from seglib.data.spec import DataSpec
 from seglib.data.store import Store, StoreInfo, write_store
 from seglib.errors import DataError
 from seglib.target import Target
@@ -63,6 +65,16 @@ def test_pieces_come_back_as_one(tmp_path: Path, sizes: tuple[int, ...]) -> None
     assert store.target == TARGET
     assert store.info.notes == ("a note",)
     assert (store.num_channels, store.image_size, store.scale, store.offset) == (2, 16, 0.5, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "unit"), [("phantom-brats", "mm"), ("phantom-xray", "px"), ("phantom-ct", "px")]
+)
+def test_unit_is_mm_only_where_the_files_say_how_large_a_pixel_is(
+    layout: str, unit: str, tmp_path: Path
+) -> None:
+    spec = DataSpec(layout=layout, cases=2, image_size=32)
+    assert prepare(spec, None, tmp_path).info.unit == unit
 
 
 def test_foreground_is_told_per_slice(tmp_path: Path) -> None:

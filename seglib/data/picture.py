@@ -1,0 +1,85 @@
+"""Picture: an image or a mask in memory, and the faults that its file may have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from seglib.errors import DataError, Problem
+
+__all__ = ["Picture", "common_home", "fault", "native", "reorient", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image or a mask in memory.
+
+    Args:
+        array: (H, W) or (H, W, C) of a flat file, (Z, H, W) or (Z, H, W, C) of a volume.
+        spacing_mm: Distance between voxels along z, y, x; ones where it is not known.
+        volume: The array has a z axis.
+        affine: Index (x, y, z, 1) to millimetres in RAS, ``(4, 4)``; None where the
+            file does not say where it lies.
+        measured: The file tells the spacing. An X-ray may tell it without telling
+            where it lies.
+    """
+
+    array: npt.NDArray[Any]
+    spacing_mm: tuple[float, float, float]
+    volume: bool
+    affine: npt.NDArray[np.float64] | None = None
+    measured: bool = False
+
+
+def reorient(picture: Picture, affine: npt.NDArray[np.float64]) -> Picture:
+    """Flip and swap the axes of a volume so that they run as those of ``affine``.
+
+    Voxels move as they are, none is made anew: the grids may still differ
+    afterwards, by a shift, an angle or a spacing.
+
+    Args:
+        picture: A volume that says where it lies.
+        affine: Of the volume whose axes are wanted.
+
+    Returns:
+        The same voxels at the same places, along other axes.
+    """
+    from nibabel import orientations  # a folder of PNG files need not wait for it
+
+    assert picture.affine is not None
+    turn = orientations.ornt_transform(
+        orientations.io_orientation(picture.affine), orientations.io_orientation(affine)
+    )
+    along_xyz = np.swapaxes(picture.array, 0, 2)
+    moved = np.swapaxes(orientations.apply_orientation(along_xyz, turn), 0, 2)
+    back = orientations.inv_ornt_aff(turn, along_xyz.shape[:3])
+    x, y, z = (picture.spacing_mm[2 - int(axis)] for axis in np.argsort(turn[:, 0]))
+    return replace(picture, array=native(moved), spacing_mm=(z, y, x), affine=picture.affine @ back)
+
+
+def common_home(paths: Iterable[Path]) -> Path:
+    """The folder that all files lie in: faults of a stack name its files from there on."""
+    return Path(os.path.commonpath([path.parent for path in paths]))
+
+
+def native(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """In this machine's byte order and in C order, as memory maps and torch want it."""
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+
+
+def unreadable(path: Path, error: BaseException) -> DataError:
+    """The fault of a file that a library failed to read, in the library's own words."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = reason.replace(str(path), path.name)
+    return fault(path, f"an unreadable file ({reason})", "a whole, undamaged file")
+
+
+def fault(path: Path, found: str, wanted: str = "", hint: str = "") -> DataError:
+    """One fault of one file."""
+    return DataError(str(path), [Problem(path.name, found, wanted, hint)])
