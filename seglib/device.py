@@ -2,18 +2,46 @@
 
 from __future__ import annotations
 
+import platform
 import resource
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 
-__all__ = ["choose_device", "choose_dtype", "peak_memory_mb", "reset_peak_memory"]
+__all__ = [
+    "build_autocast",
+    "choose_device",
+    "choose_dtype",
+    "device_name",
+    "peak_memory_mb",
+    "reset_peak_memory",
+]
 
 
 def choose_device() -> torch.device:
     """The first CUDA device this process may see, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called: times mean nothing without it.
+
+    Args:
+        device: A GPU or the CPU.
+
+    Returns:
+        The maker's name of the model, where the system tells it.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "CPU"
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -35,6 +63,20 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def build_autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """A context in which forward passes run in the format of :func:`choose_dtype`.
+
+    Args:
+        precision: ``Recipe.precision``.
+        device: Where the network runs.
+
+    Returns:
+        The context; it may be entered again and again.
+    """
+    dtype = choose_dtype(precision, device)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 def reset_peak_memory(device: torch.device) -> None:

@@ -1,8 +1,11 @@
-"""How good is a network: scores over whole cases, slice by slice or with distances in mm."""
+"""How good is a network: scores over whole cases, while it trains and after its last epoch."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +17,39 @@ from torch import Tensor, nn
 from seglib.checkpoint import load_checkpoint
 from seglib.data.loader import iterate
 from seglib.data.store import Store
-from seglib.device import choose_device
+from seglib.device import build_autocast, choose_device
+from seglib.legacy import LegacyTally
 from seglib.metrics import Scores, Tally, mask_planes, predict_planes
 from seglib.recipe import Recipe
 from seglib.surface import surface_distances
 from seglib.unet import UNet
 
-__all__ = ["evaluate", "load_model", "score_rows"]
+__all__ = ["SURFACE_TOLERANCE", "Evaluation", "evaluate", "load_model", "score_rows"]
 
-NSD_TOLERANCE_MM = 2.0
+SURFACE_TOLERANCE = 2.0
+"""Distance up to which a surface counts as found, in the store's unit: 2 mm or 2 pixels."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one pass over whole cases came to.
+
+    ``per_case`` is the table of ``Scores.per_case`` with two more columns. ``hd95`` is the
+    95th percentile of the surface distances, ``surface_dice`` the share of both surfaces
+    that lies within ``SURFACE_TOLERANCE`` of the other one. Both are in the unit of the
+    store (``StoreInfo.unit``): mm, or pixels of the source image where no file says how
+    large one is; slices of such a stack count as one pixel apart. They are NaN where a
+    class is in neither mask, and in a case of which some slices were left out.
+
+    Args:
+        scores: Means over cases and classes.
+        per_case: One row per case and class.
+        legacy: As the lab's notebooks scored, by the names in ``LEGACY_FIGURES``.
+    """
+
+    scores: Scores
+    per_case: pd.DataFrame
+    legacy: dict[str, float]
 
 
 @torch.no_grad()
@@ -35,6 +62,7 @@ def score_rows(
     batch_size: int,
     device: torch.device,
     autocast: AbstractContextManager[object],
+    channels: Sequence[str] | None = None,
 ) -> tuple[Scores, float]:
     """Scores per case and class, and the mean loss per slice.
 
@@ -49,6 +77,7 @@ def score_rows(
         batch_size: Slices at once.
         device: Where the network is.
         autocast: Number format of the forward pass.
+        channels: What the network sees; all channels if not given.
 
     Returns:
         The scores and the loss.
@@ -56,7 +85,7 @@ def score_rows(
     tally = Tally(store.target)
     cases = store.index["case"].to_numpy()
     total = 0.0
-    for batch in iterate(store, rows, batch_size=batch_size, seed=0, shuffle=False, device=device):
+    for batch in iterate(store, rows, batch_size=batch_size, channels=channels, device=device):
         with autocast:
             logits: Tensor = model(batch.image)[0]
         total += float(loss(logits, batch.mask)) * len(batch.rows)
@@ -73,7 +102,7 @@ def load_model(checkpoint: Path, store: Store, device: torch.device) -> tuple[UN
 
     Args:
         checkpoint: A file written by ``Epoch.save``.
-        store: Tells the number of channels and classes.
+        store: Tells channels and classes.
         device: Where the network shall be.
 
     Returns:
@@ -81,10 +110,12 @@ def load_model(checkpoint: Path, store: Store, device: torch.device) -> tuple[UN
 
     Raises:
         CheckpointError: The file cannot be read.
+        InfeasibleError: The store lacks a channel that the network sees.
     """
     state, _ = load_checkpoint(checkpoint)
     recipe = Recipe.model_validate_json(state["recipe"])
-    model = UNet(recipe, num_channels=store.num_channels, num_logits=store.target.num_logits)
+    num_channels = len(recipe.seen_channels(store.channels))
+    model = UNet(recipe, num_channels=num_channels, num_logits=store.target.num_logits)
     model.load_state_dict(state["model"])
     return model.to(device).eval(), recipe
 
@@ -92,10 +123,11 @@ def load_model(checkpoint: Path, store: Store, device: torch.device) -> tuple[UN
 @torch.no_grad()
 def evaluate(
     checkpoint: Path, store: Store, rows: NDArray[np.int64], *, device: torch.device | None = None
-) -> pd.DataFrame:
-    """One row per case and class: overlap, and surface distances in mm.
+) -> Evaluation:
+    """Overlap, surface distances and the lab's figures, from one pass over the slices.
 
-    Measured on the prepared slices, at the store's resolution and its spacing.
+    Measured on the prepared slices, at the store's resolution and with its spacing. The
+    lab's figures are pooled over batches of the recipe's size, the rows as they come.
 
     Args:
         checkpoint: A file written by ``Epoch.save``.
@@ -104,37 +136,66 @@ def evaluate(
         device: Where to run; the best there is if not given.
 
     Returns:
-        The table of ``Scores.per_case`` with ``hd95_mm`` and ``surface_dice``.
+        All three.
 
     Raises:
         CheckpointError: The file cannot be read.
+        InfeasibleError: The store lacks a channel that the network sees.
     """
     device = device or choose_device()
     model, recipe = load_model(checkpoint, store, device)
-    tally = Tally(store.target)
-    distances: list[dict[str, object]] = []
-    index = store.index.iloc[rows].assign(row=rows)
-    for case, part in index.sort_values(["case", "slice"]).groupby("case", sort=True):
-        predicted, true = [], []
-        chosen = part["row"].to_numpy(np.int64)
-        for batch in iterate(
-            store, chosen, batch_size=recipe.batch_size, seed=0, shuffle=False, device=device
-        ):
-            predicted.append(predict_planes(model(batch.image)[0], store.target).cpu())
-            true.append(mask_planes(batch.mask, store.target).cpu())
-        pred_planes, true_planes = torch.cat(predicted), torch.cat(true)
-        tally.update(pred_planes, true_planes, [str(case)] * len(chosen))
-        spacing = part[["spacing_z_mm", "spacing_y_mm", "spacing_x_mm"]].iloc[0].tolist()
-        for number, name in enumerate(store.target.classes):
-            found = surface_distances(
-                pred_planes[:, number].numpy(), true_planes[:, number].numpy(), spacing
-            )
-            distances.append(
-                {
-                    "case": case,
-                    "class": name,
-                    "hd95_mm": found.hausdorff_mm(),
-                    "surface_dice": found.surface_dice(NSD_TOLERANCE_MM),
-                }
-            )
-    return tally.scores().per_case.merge(pd.DataFrame(distances), on=["case", "class"])
+    autocast = build_autocast(recipe.precision, device)
+    tally, legacy, surfaces = Tally(store.target), LegacyTally(store.target), _Surfaces(store, rows)
+    cases = store.index["case"].to_numpy()
+    channels = recipe.seen_channels(store.channels)
+    for batch in iterate(
+        store, rows, batch_size=recipe.batch_size, channels=channels, device=device
+    ):
+        with autocast:
+            logits = model(batch.image)[0]
+        pred, true = predict_planes(logits, store.target), mask_planes(batch.mask, store.target)
+        tally.update(pred, true, list(cases[batch.rows.numpy()]))
+        legacy.update(logits, batch.mask)
+        surfaces.update(pred.cpu().numpy(), true.cpu().numpy(), batch.rows.tolist())
+    scores = tally.scores()
+    per_case = scores.per_case.merge(surfaces.table(), on=["case", "class"], how="left")
+    return Evaluation(scores, per_case, legacy.figures())
+
+
+class _Surfaces:
+    """Gathers the planes of each whole case; measures and forgets them with its last slice."""
+
+    def __init__(self, store: Store, rows: NDArray[np.int64]) -> None:
+        self._classes = store.target.classes
+        index = store.index
+        self._cases, self._slices = index["case"].tolist(), index["slice"].tolist()
+        self._spacing = index[["spacing_z_mm", "spacing_y_mm", "spacing_x_mm"]].to_numpy()
+        self._size = Counter(self._cases)
+        given = Counter(self._cases[row] for row in rows.tolist())
+        self._whole = {case for case, size in given.items() if size == self._size[case]}
+        self._waiting: dict[str, list[tuple[int, NDArray[np.bool_]]]] = {}
+        self._found: list[tuple[str, str, float, float]] = []
+
+    def update(self, pred: NDArray[np.bool_], true: NDArray[np.bool_], rows: list[int]) -> None:
+        for row, both in zip(rows, np.stack([pred, true], axis=1), strict=True):
+            case = self._cases[row]
+            if case not in self._whole:
+                continue
+            planes = self._waiting.setdefault(case, [])
+            planes.append((self._slices[row], both))
+            if len(planes) == self._size[case]:
+                self._measure(case, self._spacing[row])
+                del self._waiting[case]
+
+    def table(self) -> pd.DataFrame:
+        return pd.DataFrame(self._found, columns=["case", "class", "hd95", "surface_dice"])
+
+    def _measure(self, case: str, spacing: NDArray[np.float64]) -> None:
+        in_order = sorted(self._waiting[case], key=lambda one: one[0])
+        stack = np.stack([both for _, both in in_order], axis=2)  # 2, class, slice, y, x
+        if len(in_order) == 1:  # a picture, whose every pixel would be surface in a volume
+            stack, spacing = stack[:, :, 0], spacing[1:]
+        for name, pred, true in zip(self._classes, stack[0], stack[1], strict=True):
+            found = surface_distances(pred, true, spacing.tolist())
+            dice = found.surface_dice(SURFACE_TOLERANCE)
+            self._found.append((case, name, found.hausdorff_mm(), dice))

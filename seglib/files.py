@@ -8,16 +8,16 @@ from pathlib import Path
 __all__ = ["flush", "write_whole"]
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: a temporary name, to the disk, then renamed.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: a temporary name, to the disk, then renamed.
 
     Args:
         path: The file; its folder is made if needed.
-        text: What it shall hold.
+        content: What it shall hold; text is written as UTF-8.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     flush(temporary)
     temporary.replace(path)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from seglib.errors import InfeasibleError
 
 __all__ = ["LOSS_NAMES", "LossName", "Recipe"]
 
@@ -17,14 +20,20 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Recipe(BaseModel):
-    """The knobs of one training run: network, loss, optimiser, schedule, augmentation.
+    """The knobs of one training run: input, network, loss, optimiser, schedule, augmentation.
 
     Frozen; an unknown field is an error. The defaults are the default recipe,
     which a search always tries first. What the data are (channels, classes, image
-    size) is not here but in :class:`seglib.data.spec.DataSpec`.
+    size) is not here but in :class:`seglib.data.spec.DataSpec`; which of its channels
+    the network sees is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # input
+    channels: str = Field(
+        "all", description="what the network sees: all, or names of the data's channels joined by +"
+    )
 
     # network
     base_filters: int = Field(32, ge=2, le=256, description="filters of the first level")
@@ -81,3 +90,33 @@ class Recipe(BaseModel):
     brightness: Fraction = Field(0.0, description="largest change, share of the value range")
     contrast: Fraction = Field(0.0, description="largest relative change of contrast")
     noise: float = Field(0.0, ge=0.0, le=0.5, description="largest deviation, share of the range")
+
+    @field_validator("channels")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        names = [name.strip() for name in value.split("+")]
+        if not all(names) or len(set(names)) < len(names):
+            raise ValueError("all, or names of channels joined by +, each once")
+        return "+".join(names)
+
+    def seen_channels(self, available: Sequence[str]) -> tuple[str, ...]:
+        """Names of the channels that the network sees, in its order.
+
+        Args:
+            available: Names of all the channels there are.
+
+        Returns:
+            Those that ``channels`` names, or all.
+
+        Raises:
+            InfeasibleError: There is no channel of such a name.
+        """
+        if self.channels == "all":
+            return tuple(available)
+        names = tuple(self.channels.split("+"))
+        lacking = [name for name in names if name not in available]
+        if lacking:
+            raise InfeasibleError(
+                f"no channel {', '.join(lacking)} in these data, only {', '.join(available)}"
+            )
+        return names

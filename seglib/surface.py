@@ -2,7 +2,8 @@
 
 One expensive step, :func:`surface_distances`; what is read from it afterwards is cheap.
 A surface is the voxels that an erosion by face neighbours takes away; what lies beyond
-the edge of the picture counts as outside.
+the edge of the picture counts as outside. Lengths come out in the unit of the spacing:
+where that is in pixels, so are they, whatever the names here say.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 __all__ = ["SurfaceDistances", "hd95", "surface_dice", "surface_distances"]
+
+MOST_POINTS_IN_A_TREE = 150_000
+"""Larger surfaces are measured by a distance field of the whole box: slower as a rule, but
+never by much, while a tree takes very long where many voxels are far from the other mask."""
 
 
 @dataclass(frozen=True)
@@ -153,16 +159,25 @@ def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, ...]:
 
 def _surface(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Voxels with a face neighbour outside."""
-    if inside.size == 0:
-        return inside
-    return inside & ~ndimage.binary_erosion(inside)
+    padded = np.pad(inside, 1)
+    core = inside.copy()
+    for axis in range(inside.ndim):
+        for shift in (-1, 1):
+            core &= np.roll(padded, shift, axis)[(slice(1, -1),) * inside.ndim]
+    return inside & ~core
 
 
 def _distances(
     start: NDArray[np.bool_], end: NDArray[np.bool_], spacing_mm: tuple[float, ...]
 ) -> NDArray[np.float64]:
     """Distance from each voxel of ``start`` to the nearest of ``end``."""
-    if not end.any():
-        return np.full(np.count_nonzero(start), math.inf)
-    field: NDArray[np.float64] = ndimage.distance_transform_edt(~end, sampling=spacing_mm)
-    return field[start]
+    num_start, num_end = np.count_nonzero(start), np.count_nonzero(end)
+    if num_end == 0:
+        return np.full(num_start, math.inf)
+    if num_start + num_end > MOST_POINTS_IN_A_TREE:
+        field: NDArray[np.float64] = ndimage.distance_transform_edt(~end, sampling=spacing_mm)
+        return field[start]
+    here, there = np.argwhere(start), np.argwhere(end)
+    _, nearest = KDTree(there * spacing_mm).query(here * spacing_mm)
+    # from whole steps, so that 5 steps of 0.4 mm are 2 mm wherever they lie
+    return np.asarray(np.linalg.norm((here - there[nearest]) * spacing_mm, axis=1), np.float64)

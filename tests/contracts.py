@@ -5,15 +5,17 @@ Give the fixture that the class asks for and pytest runs all its properties.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from seglib.target import Target
 
-__all__ = ["TARGETS", "LossContract", "perfect_logits", "random_batch"]
+__all__ = ["TARGETS", "LossContract", "check_moves_alike", "perfect_logits", "random_batch"]
 
 TARGETS: Final[dict[str, Target]] = {
     "binary": Target(
@@ -57,6 +59,30 @@ def perfect_logits(mask: Tensor, target: Target, *, sure: float = 60.0) -> Tenso
     if target.kind == "organs":
         planes = torch.cat([~planes.any(dim=1, keepdim=True), planes], dim=1)
     return torch.where(planes, sure, -sure)
+
+
+def check_moves_alike(
+    augment: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    *,
+    num_channels: int = 1,
+) -> None:
+    """A geometric augmentation does to the mask what it does to every channel.
+
+    The slice is two boxes of labels 1 and 4, as bright as 50 times the label, so the
+    image tells where the mask must be; labels stay labels.
+    """
+    mask = np.zeros((48, 48), dtype=np.uint8)
+    mask[10:20, 8:22], mask[26:40, 20:36] = 1, 4
+    image = np.repeat(mask[..., None] * np.uint8(50), num_channels, axis=2)
+    for _ in range(10):
+        changed, moved = augment(image, mask)
+        assert set(np.unique(moved)) <= {0, 1, 4}, "the mask holds labels that it did not have"
+        wanted = np.repeat(moved[..., None].astype(int) * 50, num_channels, axis=2)
+        # only pixels on an edge may differ: linear in the image, nearest in the mask
+        away = (np.abs(changed.astype(int) - wanted) > 110).mean()
+        assert away < 0.01, "image and mask do not lie on each other"
+        assert (changed != wanted).mean() < 0.2, "image and mask do not lie on each other"
+        assert np.array_equal(changed, np.repeat(changed[..., :1], num_channels, axis=2))
 
 
 class LossContract:

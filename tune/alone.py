@@ -13,20 +13,20 @@ from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.data.store import Store
 from seglib.files import write_whole
 from seglib.recipe import Recipe
-from seglib.seeds import derive_seed
 from tune.run import DEMO, Request, prepare_data
 from tune.run_directory import RunDirectory
 from tune.study_file import StudyFile
-from tune.trial import EPOCHS, FAILURE, ROW, run_trial
+from tune.trial import EPOCHS, FAILURE, LEGACY, ROW, run_trial
 from tune.yaml_lines import write_yaml
 
 __all__ = ["fit_alone"]
 
 
 def fit_alone(request: Request, console: Console) -> int:
-    """Train the study's default recipe, which of ``best.yaml`` is the best one; or go on with it.
+    """Train one recipe, or go on with it: the first row of a grid, else the default recipe.
 
-    The trial has the seed of a search's trial 0. Its files are in ``OUT/NAME-fit``.
+    So ``best.yaml`` trains the best one. The trial has the seed of a search's trial 0.
+    Its files are in ``OUT/NAME-fit``.
 
     Args:
         request: What was asked for.
@@ -64,15 +64,18 @@ def fit_alone(request: Request, console: Console) -> int:
     for failure in failures:
         console.print(failure, style="red", markup=False, highlight=False, soft_wrap=True)
     console.print(_best_line(folder, study), markup=False, highlight=False)
+    if (folder.path / LEGACY).exists():
+        console.print(_lab_line(folder), markup=False, highlight=False, soft_wrap=True)
     console.print(f"files: {folder.path}", markup=False, highlight=False, soft_wrap=True)
     return 1 if failures else 0
 
 
 def _config(study: StudyFile, folder: RunDirectory, store: Store) -> dict[str, Any]:
     """What ``run_trial`` works from, the same as for trial 0 of a search."""
+    values = study.rows[0].values if study.rows else study.default_point()
     return {
-        "recipe": Recipe.model_validate(study.default_point()).model_dump(),
-        "seed": derive_seed(study.seed, "trial", 0),
+        "recipe": Recipe.model_validate(values).model_dump(),
+        "seed": study.trial_seed(0, study.seeds[0] if study.seeds else None),
         "num_reported": len(_epochs_so_far(folder)),
         "folder": str(folder.path),
         "store": str(store.path),
@@ -97,6 +100,15 @@ def _best_line(folder: RunDirectory, study: StudyFile) -> str:
     return (
         f"best: {study.metric.name} {best['score']:.4f} at epoch {best['epoch']:.0f} of "
         f"{len(rows)}, on {best['num_cases']:.0f} validation cases"
+    )
+
+
+def _lab_line(folder: RunDirectory) -> str:
+    """The last epoch beside what the lab's notebooks would show for it."""
+    last, lab = _epochs_so_far(folder)[-1], pd.read_csv(folder.path / LEGACY).iloc[0]
+    return (
+        f"last epoch: dice {last['dice']:.4f}; as the lab's notebooks score it, over batches, "
+        f"{lab['batch_dice']:.4f}, and with background {lab['batch_dice_with_background']:.4f}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The command line: `segtune run`, `check`, `data`, `status`, `schema`."""
+"""The command line: `segtune run`, `check`, `data`, `status`, `report`, `schema`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 
 from seglib.errors import SegtuneError
 from tune.run import Request, run_search
+from tune.suite import describe_suite, is_suite, run_suite
 
 __all__ = ["main"]
 
@@ -26,7 +27,10 @@ app = typer.Typer(
 )
 
 Space = Annotated[
-    Path, typer.Option("--space", metavar="FILE", help="Study file (YAML): what is searched.")
+    Path,
+    typer.Option(
+        "--space", metavar="FILE", help="Study file (YAML): what is searched; or a suite."
+    ),
 ]
 Data = Annotated[
     Path | None,
@@ -72,13 +76,15 @@ def run(
     """Run a search, or continue one.
 
     The same command goes on where it ended, whatever ended it. The results are in
-    OUT/NAME, NAME being the study's: leaderboard.csv, best.yaml, trials/.
+    OUT/NAME, NAME being the study's: leaderboard.csv, best.yaml, trials/. Those of a
+    suite's studies are in OUT/SUITE/NAME.
     """
     request = Request(space, data, out, tuple(set_ or ()), trials, address, storage)
     if check:
         _print_plan(request)
         return
-    raise typer.Exit(run_search(request, _console()))
+    search = run_suite if is_suite(space) else run_search
+    raise typer.Exit(search(request, _console()))
 
 
 @app.command()
@@ -98,7 +104,7 @@ def check(
 
 @app.command()
 def fit(space: Space, data: Data = None, out: Out = Path("runs"), set_: Set = None) -> None:
-    """Train one recipe without Ray: the default one, or that of best.yaml.
+    """Train one recipe without Ray: the default one, or the first row of a grid.
 
     The same command goes on where it ended. The files are in OUT/NAME-fit.
     """
@@ -111,14 +117,19 @@ def fit(space: Space, data: Data = None, out: Out = Path("runs"), set_: Set = No
 def data(
     folder: Annotated[Path, typer.Argument(help="Folder with the images.")],
     set_: Set = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="FILE", help="PNG to draw, if not FOLDER-sheet.png here."),
+    ] = None,
 ) -> None:
-    """Say what a data folder holds.
+    """Read every file of a data folder: counts, faults, and a sheet of pictures.
 
-    Layout, patients, cases, channels and classes, as a search would read them.
+    Checks all that a search would check, and trains nothing. The exit code is 2 if
+    there are faults.
     """
-    from tune.plan import describe_data
+    from tune.data_report import describe_data
 
-    describe_data(folder, tuple(set_ or ()), _console())
+    describe_data(folder, tuple(set_ or ()), _console(), sheet=sheet)
 
 
 @app.command()
@@ -134,6 +145,24 @@ def status(
     from tune.leaderboard import show_status
 
     show_status(run, _console(), storage)
+
+
+@app.command()
+def report(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run directory, or a suite's folder of them.")
+    ],
+    storage: Storage = None,
+) -> None:
+    """Write RUN/report.html: results, what each factor changed, learning curves.
+
+    The page needs no network; the figures are in RUN/figures, too. It can be written
+    while the search runs. --storage is needed only if the ledger is a database with
+    a password.
+    """
+    from tune.page import show_report
+
+    show_report(run, _console(), storage)
 
 
 @app.command()
@@ -174,7 +203,8 @@ def _console() -> Console:
 def _print_plan(request: Request) -> None:
     from tune.plan import describe_plan
 
-    describe_plan(request, _console())
+    describe = describe_suite if is_suite(request.space) else describe_plan
+    describe(request, _console())
 
 
 def _complain(text: str) -> None:

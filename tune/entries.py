@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +11,12 @@ from typing import Any
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-__all__ = ["Entry", "read_entries", "to_entry"]
+from seglib.recipe import Recipe
+
+__all__ = ["NAMES", "Entry", "read_entries", "recipe_key", "to_entries", "to_entry"]
+
+NAMES = "points"
+"""Where a study keeps its points' names, by the key of their recipe."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class Entry:
         rows: One row per finished epoch, in order.
         reason: Why it failed or was stopped; may be empty.
         started: Did it ever train? A proposal that cannot fit never does.
+        point: Name of the row of a grid that it trains; empty if that has none.
+        seed: Which of the study's seeds it is for; None for a seed of its own.
     """
 
     number: int
@@ -35,25 +44,58 @@ class Entry:
     rows: Sequence[Mapping[str, float]] = field(repr=False)
     reason: str
     started: bool
+    point: str = ""
+    seed: int | None = None
 
 
-def to_entry(trial: FrozenTrial) -> Entry:
-    """One of Optuna's trials in our words."""
+def recipe_key(values: Mapping[str, Any]) -> str:
+    """The same for values that make the same recipe, however many of them are given."""
+    whole = {**Recipe().model_dump(), **values}
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def to_entry(trial: FrozenTrial, names: Mapping[str, str]) -> Entry:
+    """One of Optuna's trials in our words.
+
+    Args:
+        trial: The trial.
+        names: Points' names by the key of their recipe.
+
+    Returns:
+        What the ledger knows of it.
+    """
     attrs = trial.user_attrs
     rows = [attrs[f"row/{epoch}"] for epoch in sorted(trial.intermediate_values)]
     reason = attrs.get("reason", "")
     if "stopped_at" in attrs:
         reason = f"stopped early at epoch {attrs['stopped_at']}"
+    values = attrs.get("values", dict(trial.params))
     return Entry(
         number=trial.number,
         state=trial.state.name,
         origin=attrs.get("origin", "sampler"),
-        values=attrs.get("values", dict(trial.params)),
+        values=values,
         recipe=attrs.get("recipe", {}),
         rows=rows,
         reason=reason,
         started="recipe" in attrs,
+        point=names.get(recipe_key(values), "") if names else "",
+        seed=attrs.get("seed"),
     )
+
+
+def to_entries(trials: Sequence[FrozenTrial], names: Mapping[str, str]) -> list[Entry]:
+    """All of Optuna's trials but those taken out of the study file before they began.
+
+    Args:
+        trials: In the order of their numbers.
+        names: Points' names by the key of their recipe.
+
+    Returns:
+        One entry per trial.
+    """
+    kept = [t for t in trials if "recipe" in t.user_attrs or "withdrawn" not in t.user_attrs]
+    return [to_entry(trial, names) for trial in kept]
 
 
 def read_entries(study_name: str, storage: BaseStorage) -> list[Entry]:
@@ -70,4 +112,5 @@ def read_entries(study_name: str, storage: BaseStorage) -> list[Entry]:
         study = storage.get_study_id_from_name(study_name)
     except KeyError:
         return []
-    return [to_entry(trial) for trial in storage.get_all_trials(study, deepcopy=False)]
+    names = storage.get_study_user_attrs(study).get(NAMES, {})
+    return to_entries(storage.get_all_trials(study, deepcopy=False), names)

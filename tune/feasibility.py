@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from seglib.cost import count_parameters, estimate_memory_gb
+from seglib.errors import InfeasibleError
 from seglib.recipe import Recipe
 from tune.study_parts import Constraints
 
@@ -13,7 +16,7 @@ def why_infeasible(
     recipe: Recipe,
     constraints: Constraints,
     *,
-    num_channels: int,
+    channels: Sequence[str],
     num_logits: int,
     image_size: int,
 ) -> str:
@@ -22,7 +25,7 @@ def why_infeasible(
     Args:
         recipe: The proposal.
         constraints: The study's limits.
-        num_channels: Image channels.
+        channels: Names of the data's channels.
         num_logits: Output channels of the network.
         image_size: Side of the image in pixels.
 
@@ -31,6 +34,10 @@ def why_infeasible(
     """
     if image_size < 2 ** (recipe.depth + 1):
         return f"depth {recipe.depth} leaves less than 2 pixels of a {image_size} px image"
+    try:
+        num_channels = len(recipe.seen_channels(channels))
+    except InfeasibleError as error:
+        return str(error)
     parameters = count_parameters(recipe, num_channels=num_channels, num_logits=num_logits)
     if constraints.parameters is not None and parameters > constraints.parameters:
         return f"{parameters:,} parameters, at most {constraints.parameters:,} allowed"

@@ -170,8 +170,10 @@ def _problem(model: type[BaseModel], node: Node, error: Mapping[str, Any]) -> Pr
         key = str(error["loc"][-1])
         choices = get_args(model.model_fields[key].annotation) if key in model.model_fields else ()
         wanted = list_words(map(str, choices)) if choices else "a value"
-        return Problem(f"{node.path}.{key}" if node.path else key, "nothing", wanted)
+        return Problem(f"{here.path}.{key}" if here.path else key, "nothing", wanted)
     if error["type"] == "extra_forbidden":
+        if len(error["loc"]) > 1:  # of a part of this part
+            return Problem(here.place, "an unknown key")
         hint = did_you_mean(str(error["loc"][-1]), model.model_fields)
         return Problem(here.place, "an unknown key", list_words(model.model_fields), hint)
     return Problem(here.place, here.words, _wanted(error))

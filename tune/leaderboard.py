@@ -13,12 +13,18 @@ from rich.console import Console
 from rich.table import Table
 
 from seglib.data.spec import PHANTOM_LAYOUTS
-from seglib.errors import Problem, RunError
-from tune.entries import Entry, read_entries
-from tune.report import best_entry, best_row, build_leaderboard, class_columns, parameter_columns
-from tune.run_directory import RunDirectory
-from tune.storage import view_storage
-from tune.study_file import StudyFile, load_study
+from tune.entries import Entry
+from tune.report import (
+    PointScore,
+    best_entry,
+    best_point,
+    best_row,
+    build_leaderboard,
+    class_columns,
+    parameter_columns,
+)
+from tune.run_view import view_run
+from tune.study_file import StudyFile
 
 __all__ = ["as_clock", "count_states", "render_leaderboard", "show_leaderboard", "show_status"]
 
@@ -26,6 +32,7 @@ MEANING = "Mean over the cases that have a class, then over classes; background 
 
 _MOST_FAILURES_SHOWN = 5
 _WIDTH_FOR_SETTINGS = 100
+_WIDEST_NAME = 16
 
 
 def show_status(run: Path, console: Console, storage: str | None = None) -> None:
@@ -40,15 +47,9 @@ def show_status(run: Path, console: Console, storage: str | None = None) -> None
         RunError: It is not a run directory, or its ledger cannot be read.
         StudyFileError: Its study file is damaged.
     """
-    folder = RunDirectory(run.resolve())
-    if not folder.study.is_file():
-        found = "no study.yaml" if run.is_dir() else "no such folder"
-        raise RunError(str(run), [Problem("run directory", found, "one, such as runs/brats")])
-    study = load_study(folder.study, demo=False)
-    place = storage or _place_of(folder)
-    entries = read_entries(study.name, view_storage(place))
+    view = view_run(run, storage)
+    study, entries, place, held = view.study, view.entries, view.place, view.held
     console.print(_headline(study, entries, place), markup=False, highlight=False, soft_wrap=True)
-    held = folder.is_held()
     for entry in entries:
         if entry.state == "RUNNING":
             line = _running(study, entry, held=held)
@@ -76,7 +77,9 @@ def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Consol
         table = build_leaderboard(study, entries)
         settings = console.width >= _WIDTH_FOR_SETTINGS
         console.print(render_leaderboard(study, table, settings=settings))
-        console.print(_winner(study, best, entries), markup=False, highlight=False)
+        point = best_point(study, entries)
+        said = _winner(study, best, entries) if point is None else _winning_point(study, point)
+        console.print(said, markup=False, highlight=False)
     for line in _refusals(entries):
         console.print(line, markup=False, highlight=False, style="yellow", soft_wrap=True)
     failed = [entry for entry in entries if entry.state == "FAIL" and entry.started]
@@ -111,8 +114,12 @@ def render_leaderboard(
     )  # fmt: skip
     classes = class_columns(table)
     classes = classes if len(classes) > 1 else []
-    for name, width in (("trial", len(f"{table['trial'].max()} default")), ("state", 8)):
-        view.add_column(name, no_wrap=True, min_width=width)
+    default = "" if study.method == "grid" else " default"
+    labels = [name for name in ("point", "seed") if name in table]
+    view.add_column("trial", no_wrap=True, min_width=len(f"{table['trial'].max()}{default}"))
+    for name in labels:
+        view.add_column(name, no_wrap=True, max_width=_WIDEST_NAME, overflow="ellipsis")
+    view.add_column("state", no_wrap=True, min_width=8)
     view.add_column(study.metric.name, justify="right", style="bold", no_wrap=True, min_width=6)
     for name in [*(name.removeprefix("dice_") for name in classes), "epoch", "time"]:
         view.add_column(name, justify="right", no_wrap=True, min_width=5 if name == "epoch" else 6)
@@ -125,6 +132,7 @@ def render_leaderboard(
     for place, row in enumerate(shown.to_dict("records")):
         view.add_row(
             f"{row['trial']}" + (" default" if row["origin"] == "default" else ""),
+            *("" if pd.isna(row[name]) else str(row[name]) for name in labels),
             str(row["state"]),
             _score(row["score"]),
             *(_score(row[name]) for name in classes),
@@ -163,19 +171,11 @@ def count_states(entries: Sequence[Entry]) -> str:
     return ", ".join([*parts, f"{refused} cannot fit"] if refused else parts)
 
 
-def _place_of(folder: RunDirectory) -> Path | str:
-    name = folder.storage_name()
-    if name is None or name == folder.journal.name:
-        return folder.journal
-    if ":***@" in name:
-        hint = f"its URL with the password in place of ***: {name}"
-        raise RunError("command line", [Problem("--storage", "nothing", "the database", hint)])
-    return name
-
-
 def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str) -> str:
     ended = sum(entry.started and entry.state != "RUNNING" for entry in entries)
-    total = f" of {study.num_planned}" if study.num_planned is not None else ""
+    # points that were left out of a grid since keep their trials
+    planned = study.num_planned and max(study.num_planned, ended)
+    total = f" of {planned}" if planned is not None else ""
     text = f"{study.name}: {ended}{total} trials ended ({count_states(entries) or 'none yet'})"
     if isinstance(place, Path):
         text += f"; last written {as_clock(time.time() - place.stat().st_mtime)} ago"
@@ -201,6 +201,17 @@ def _winner(study: StudyFile, best: Entry, entries: Sequence[Entry]) -> str:
     if reference is not None and default is not best:
         gain = row["score"] - reference["score"]
         text += f", {gain:+.4f} against the default recipe"
+    return f"{text}\n  {_settings(best.values)}"
+
+
+def _winning_point(study: StudyFile, best: PointScore) -> str:
+    """The best row of a grid in words: by its mean, so that no lucky seed wins."""
+    name = f"point {best.name}" if best.name else "the row"
+    scores = [f"{best.scores[seed]:.4f}" for seed in study.seeds if seed in best.scores]
+    text = f"best: {name}, {study.metric.name} {best.mean:.4f}"
+    if len(scores) > 1:
+        text += f" as the mean of {len(scores)} seeds ({', '.join(scores)}); "
+        text += "the mean decides, not the luckiest seed"
     return f"{text}\n  {_settings(best.values)}"
 
 

@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
 from seglib.recipe import Recipe
-from seglib.seeds import derive_seed
-from tune.entries import Entry, to_entry
+from tune.agenda import record_values, settle_agenda
+from tune.entries import NAMES, Entry, to_entries, to_entry
 from tune.strategies import build_pruner, build_sampler
 from tune.study_file import StudyFile
 
@@ -67,7 +67,8 @@ class Ledger:
         self.uid: str = self._study.user_attrs["uid"]
         self._clock = time.monotonic()
         self._spent_before_s = float(self._study.user_attrs.get("spent_s", 0.0))
-        self._enqueue_planned()
+        settle_agenda(self._study, study)
+        self._names: dict[str, str] = self._study.user_attrs.get(NAMES, {})
         self._unfinished: list[int] = []
         self.take_up_unfinished()
 
@@ -148,24 +149,27 @@ class Ledger:
             self._study.tell(number, best)
 
     def take_up_unfinished(self) -> None:
-        """Give out again what a death left running; tell what it knew but did not get to tell."""
+        """Give out again what a death left running; tell of what was stopped but not told.
+
+        A trial whose epochs are all known is given out, too: what it writes at its end
+        may be missing.
+        """
         self._unfinished = []
         for trial in self._frozen():
             if trial.state != TrialState.RUNNING:
                 continue
-            length = trial.user_attrs.get("recipe", {}).get("epochs")
-            if "stopped_at" in trial.user_attrs or length in trial.intermediate_values:
+            if "stopped_at" in trial.user_attrs:
                 self.finish(trial.number)
             else:
                 self._unfinished.append(trial.number)
 
     def entries(self) -> list[Entry]:
         """All trials so far, by number."""
-        return [to_entry(trial) for trial in self._frozen()]
+        return to_entries(self._frozen(), self._names)
 
     def entry(self, number: int) -> Entry:
         """One trial."""
-        return to_entry(self._storage_trial(number))
+        return to_entry(self._storage_trial(number), self._names)
 
     def recipe(self, number: int) -> Recipe:
         """What a started trial trains."""
@@ -174,40 +178,20 @@ class Ledger:
     @property
     def num_started(self) -> int:
         """Trials that count against the cap: all but proposals that could not fit."""
+        not_counted = {"infeasible", "withdrawn"}
         return sum(
-            trial.state != TrialState.WAITING and "infeasible" not in trial.user_attrs
+            trial.state != TrialState.WAITING and not not_counted & set(trial.user_attrs)
             for trial in self._frozen()
         )
 
     @property
     def num_planned(self) -> int | None:
         """Trials in all; None when only the budget ends the search."""
-        if self.file.method == "grid":
-            return len(self._planned())
-        return self.file.run_cap
+        return self.file.num_planned
 
     def is_better(self, score: float, other: float) -> bool:
         """Is ``score`` better than ``other`` by the study's goal?"""
         return score > other if self._maximize else score < other
-
-    def _planned(self) -> list[tuple[str, dict[str, Any]]]:
-        """What is tried first, each recipe once: the grid or the default, then the points."""
-        if self.file.method == "grid":
-            rows = [("grid", point) for point in self.file.space.expand()]
-        else:
-            rows = [("default", self.file.default_point())]
-        for partial in self.file.points:
-            point = self.file.full_point(partial)
-            if all(point != other for _, other in rows):
-                rows.append(("point", point))
-        return rows
-
-    def _enqueue_planned(self) -> None:
-        known = sum("planned" in trial.user_attrs for trial in self._frozen())
-        for number, (origin, point) in list(enumerate(self._planned()))[known:]:
-            self._study.enqueue_trial(
-                self.file.space.to_fixed(point), user_attrs={"planned": number, "origin": origin}
-            )
 
     def _may_start(self) -> bool:
         trials = self._frozen()
@@ -233,7 +217,8 @@ class Ledger:
         return any(score == wanted or self.is_better(score, wanted) for score in scores)
 
     def _order(self, trial: Trial) -> Order | None:
-        values = self.file.space.suggest(trial)
+        grid = self.file.method == "grid"
+        values = record_values(trial) if grid else self.file.space.suggest(trial)
         try:
             recipe = Recipe(**values)
             reason = self._infeasible(recipe)
@@ -247,7 +232,7 @@ class Ledger:
         if "recipe" not in known.user_attrs:
             trial.set_user_attr("values", values)
             trial.set_user_attr("recipe", recipe.model_dump())
-        seed = derive_seed(self.file.seed, "trial", trial.number)
+        seed = self.file.trial_seed(trial.number, known.user_attrs.get("seed"))
         return Order(trial.number, recipe, seed, len(known.intermediate_values))
 
     def _frozen(self) -> list[FrozenTrial]:

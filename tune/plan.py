@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,22 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 from seglib.cost import count_parameters, estimate_memory_gb
-from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec
-from seglib.errors import Problem, StudyFileError
+from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.recipe import Recipe
-from tune.field_checks import read_model
 from tune.run import DEMO, Request
+from tune.space import Value, show
 from tune.study_file import StudyFile
-from tune.study_layers import lay_overrides
-from tune.yaml_lines import Node
 
 if TYPE_CHECKING:
     from seglib.data.dataset import Dataset
 
-__all__ = ["describe_data", "describe_plan"]
+__all__ = ["describe_plan"]
 
-_MASKS_SAMPLED = 12
-_NUM_CLASSES_GUESS = {"binary": 1, "organs": 3, "regions": 3}
+_NUM_CLASSES_GUESS = {"binary": 1, "organs": 2, "regions": 3}
+_MOST_ROWS = 30
 
 
 def describe_plan(request: Request, console: Console) -> None:
@@ -41,7 +38,9 @@ def describe_plan(request: Request, console: Console) -> None:
     lines = [
         ("study", f"{study.name} ({study.path})"),
         ("search", _search(study)),
+        *_points(study),
         ("data", _data(request, study)),
+        *_found(request, study),
         ("split", f"by {study.split.by}: {study.split.val:.0%} validation, "
                   f"{study.split.test:.0%} locked test, seed {study.split.seed}"),
         ("stopping", _stopping(study)),
@@ -51,105 +50,55 @@ def describe_plan(request: Request, console: Console) -> None:
     lines += [("note", note) for note in study.notes]
     if study.ignored:
         lines.append(("of no use here", ", ".join(study.ignored)))
-    if request.data is not None:
-        dataset = _find(study.data, request.data)
-        lines[3:3] = [("found", _content(dataset)), *(("note", note) for note in dataset.notes)]
     for name, text in lines:
         console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
     console.print(_space_table(study))
-    _describe_default(study, console)
+    if study.rows:
+        _describe_rows(study, console)
+    else:
+        _describe_default(study, console)
 
 
-def describe_data(folder: Path, settings: tuple[str, ...], console: Console) -> None:
-    """Print what a data folder holds.
-
-    Args:
-        folder: The folder.
-        settings: ``key=value`` for the data specification.
-        console: Where to print.
-
-    Raises:
-        DataError: The folder is not understood.
-    """
-    found = _find(_read_data_spec(settings), folder)
-    groups = {item.group for item in found.items}
-    cases = {item.case for item in found.items}
-    for name, text in (
-        ("layout", found.layout),
-        ("files", f"{len(found.items)} images or volumes with a mask"),
-        ("patients", f"{len(groups)}"),
-        ("cases", f"{len(cases)} (each scored as one)"),
-        ("channels", ", ".join(found.channels)),
-        ("classes", _classes(found)),
-        ("mask values", _mask_values(found)),
-        ("normalise", found.normalise),
-    ):
-        console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
-    for note in found.notes:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _find(spec: DataSpec, folder: Path) -> Dataset:
+def _found(request: Request, study: StudyFile) -> list[tuple[str, str]]:
+    """What is in the data folder, if one is given."""
+    if request.data is None:
+        return []
     from seglib.data.layouts import find_dataset
 
-    return find_dataset(spec, folder.resolve())
+    dataset = find_dataset(study.data, request.data.resolve())
+    return [("found", _content(dataset)), *(("note", note) for note in dataset.notes)]
 
 
 def _content(dataset: Dataset) -> str:
+    from tune.data_report import name_classes
+
     groups = {item.group for item in dataset.items}
     files = f"{len(dataset.items)} images or volumes of {len(groups)} patients"
-    return f"{files}, {', '.join(dataset.channels)} -> {_classes(dataset)}"
-
-
-def _classes(dataset: Dataset) -> str:
-    """Each class with the grey values it is expected to have in the masks."""
-    target = dataset.target
-    named = {
-        name: sorted(value for value, label in target.values.items() if label in labels)
-        for name, labels in zip(target.classes, target.members, strict=True)
-    }
-    said = [f"{name} = {' or '.join(map(str, values))}" for name, values in named.items()]
-    return f"{', '.join(said)} ({target.kind})"
-
-
-def _mask_values(dataset: Dataset) -> str:
-    """What a sample of the masks really holds, and what of it no class is made of."""
-    import numpy as np
-
-    from seglib.data.readers import read_mask
-
-    step = max(1, len(dataset.items) // _MASKS_SAMPLED)
-    sample = dataset.items[::step][:_MASKS_SAMPLED]
-    values = {
-        int(value)
-        for item in sample
-        for path in item.masks
-        for value in np.unique(read_mask(path).array)
-    }
-    text = f"{', '.join(map(str, sorted(values)))} in {len(sample)} of {len(dataset.items)} masks"
-    unknown = sorted(values - set(dataset.target.values))
-    if not unknown:
-        return text
-    hint = "say what they are with data.classes and data.background"
-    return f"{text}; UNKNOWN: {', '.join(map(str, unknown))}: {hint}"
-
-
-def _read_data_spec(settings: tuple[str, ...]) -> DataSpec:
-    problems: list[Problem] = []
-    laid = lay_overrides(Node({}), settings, problems)
-    spec = read_model(DataSpec, laid.get("data"), problems)
-    if problems or spec is None:
-        raise StudyFileError("--set", problems)
-    return spec
+    return f"{files}, {', '.join(dataset.channels)} -> {name_classes(dataset.target)}"
 
 
 def _search(study: StudyFile) -> str:
     count = study.num_planned
     size = "unbounded" if count is None else f"{count} trials"
     if study.method == "grid":
-        size = f"{count} grid points"
-    points = f", {len(study.points)} given points first" if study.points else ""
+        seeds = f" x {len(study.seeds)} seeds" if study.seeds else ""
+        points = "1 point" if len(study.rows) == 1 else f"{len(study.rows)} points"
+        size = f"{points}{seeds}: {size}"
+    given = study.points and study.method != "grid"
+    points = f", {len(study.points)} given points first" if given else ""
     return f"{study.method}, {study.metric.goal} {study.metric.name}, {size}{points}"
+
+
+def _points(study: StudyFile) -> list[tuple[str, str]]:
+    """Of what the rows of a grid are made; seeds in the order in which they are gone through."""
+    if not study.rows:
+        return []
+    count = study.space.num_points or 0
+    beside = len(study.rows) - count
+    text = f"all {count} rows" if count > 1 else "the one row"
+    text += " of the product" + (f", {beside} beside it" if beside else "")
+    seeds = f"{', '.join(map(str, study.seeds))}; every point under one, then under the next"
+    return [("points", text), *([("seeds", seeds)] if study.seeds else [])]
 
 
 def _data(request: Request, study: StudyFile) -> str:
@@ -194,6 +143,48 @@ def _size(gigabytes: float) -> str:
     return f"{gigabytes:.1f} GB" if gigabytes >= 1 else f"{gigabytes * 1000:.0f} MB"
 
 
+def _describe_rows(study: StudyFile, console: Console) -> None:
+    """Each row of a grid by its name: what differs, what it costs, what others reached."""
+    published = study.published.scores
+    named = any(row.name for row in study.rows)
+    names = [*(["point"] if named else []), "what differs", "weights", "tensors"]
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in [*names, *(["published"] if published else [])]:
+        table.add_column(name, overflow="fold", justify="right" if name in names[-2:] else "left")
+    for row in study.rows[:_MOST_ROWS]:
+        table.add_row(
+            *([row.name or "–"] if named else []),
+            _differences(study, row.values) or "–",
+            *_cost(study, Recipe(**row.values)),
+            *([published.get(row.name, "–")] if published else []),
+        )
+    console.print(table)
+    if len(study.rows) > _MOST_ROWS:
+        console.print(f"and {len(study.rows) - _MOST_ROWS} points more", markup=False)
+    if published and study.published.note:
+        text = f"published: {study.published.note}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _differences(study: StudyFile, values: Mapping[str, Value]) -> str:
+    """What sets a row apart: one of several values, or one beside the product."""
+    only = {one.name: one.domain.grid() for one in study.space.parameters}
+    return ", ".join(
+        f"{name}={show(value)}" for name, value in values.items() if only[name] != (value,)
+    )
+
+
+def _cost(study: StudyFile, recipe: Recipe) -> tuple[str, str]:
+    """Weights, and memory of the tensors of a training step."""
+    available = study.data.channels or recipe.channels.split("+")
+    channels = len(recipe.seen_channels(available))
+    named = len(study.data.classes or ()) or _NUM_CLASSES_GUESS[study.data.target]
+    logits = {"binary": 1, "regions": named, "organs": named + 1}[study.data.target]
+    sizes = {"num_channels": channels, "num_logits": logits}
+    memory = estimate_memory_gb(recipe, **sizes, image_size=study.data.image_size)
+    return f"{count_parameters(recipe, **sizes):,}", _size(memory)
+
+
 def _describe_default(study: StudyFile, console: Console) -> None:
     point = study.default_point()
     recipe = Recipe(**point)
@@ -202,13 +193,8 @@ def _describe_default(study: StudyFile, console: Console) -> None:
         for name, default in Recipe().model_dump().items()
         if name in point and point[name] != default
     }
-    channels = len(study.data.channels) if study.data.channels else 1
-    logits = _NUM_CLASSES_GUESS[study.data.target]
-    sizes = {"num_channels": channels, "num_logits": logits}
-    memory = estimate_memory_gb(recipe, **sizes, image_size=study.data.image_size)
-    first = "grid point 0" if study.method == "grid" else "trial 0, the default recipe"
-    parameters = count_parameters(recipe, **sizes)
-    text = f"{first}: {parameters:,} parameters, about {_size(memory)} of tensors a trial"
+    weights, memory = _cost(study, recipe)
+    text = f"trial 0, the default recipe: {weights} parameters, about {memory} of tensors a trial"
     console.print(text, markup=False, highlight=False)
     shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
     console.print(

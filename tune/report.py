@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.files import write_whole
-from tune.entries import Entry
+from seglib.recipe import Recipe
+from tune.entries import Entry, recipe_key
 from tune.ledger import Ledger, Order
 from tune.run_directory import RunDirectory
 from tune.study import StudyFile
 from tune.yaml_lines import write_yaml
 
 __all__ = [
+    "PointScore",
     "ReportWriter",
     "best_entry",
+    "best_point",
     "best_row",
     "build_leaderboard",
     "class_columns",
     "parameter_columns",
+    "score_points",
 ]
 
 DEMO_COMMENT = "# Found on generated phantoms, not on patients.\n"
@@ -63,10 +69,10 @@ class ReportWriter:
         study, entries = self._ledger.file, self._ledger.entries()
         table = build_leaderboard(study, entries)
         write_whole(self._folder.leaderboard, table.to_csv(index=False))
-        best = best_entry(study, entries)
+        best = _best_study(study, entries)
         if best is not None:
             comment = DEMO_COMMENT if study.data.layout in PHANTOM_LAYOUTS else ""
-            write_whole(self._folder.best, comment + write_yaml(_best_study(study, best.recipe)))
+            write_whole(self._folder.best, comment + write_yaml(best))
 
 
 def build_leaderboard(study: StudyFile, entries: Sequence[Entry]) -> pd.DataFrame:
@@ -88,7 +94,10 @@ def build_leaderboard(study: StudyFile, entries: Sequence[Entry]) -> pd.DataFram
     classes = [name for name in table.columns if name in class_columns(table)]
     figures = [name for name in _FIGURES if name in table.columns]
     columns = [*_FIRST, *classes, *figures, "peak_memory_mb", *parameter_columns(study), "reason"]
+    columns[1:1] = _grid_columns(study, entries)
     table = table.reindex(columns=columns)
+    if "seed" in table:
+        table["seed"] = table["seed"].astype("Int64")  # whole, also beside trials without
     return table.sort_values(
         ["score", "trial"],
         ascending=[study.metric.goal == "minimize", True],
@@ -126,6 +135,71 @@ def best_entry(study: StudyFile, entries: Sequence[Entry]) -> Entry | None:
     return choose(scored, key=lambda entry: (best_row(study, entry) or {})["score"], default=None)
 
 
+@dataclass(frozen=True)
+class PointScore:
+    """How a row of a grid did in the trials of it that ended well.
+
+    Args:
+        name: Of the point; empty if the row has none.
+        values: Of its parameters.
+        recipe: All its knobs.
+        scores: Best epoch of each trial, by seed; None is the seed of a trial's own.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    scores: Mapping[int | None, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds; NaN without one."""
+        return fmean(self.scores.values()) if self.scores else float("nan")
+
+
+def score_points(study: StudyFile, entries: Sequence[Entry]) -> list[PointScore]:
+    """The rows of a grid, in the order of the study file.
+
+    Args:
+        study: A grid; other methods have no rows.
+        entries: All trials.
+
+    Returns:
+        One per row, also for rows that no trial has ended of.
+    """
+    seeds = study.seeds or (None,)
+    found: dict[str, dict[int | None, float]] = {}
+    for entry in entries:
+        row = best_row(study, entry)
+        if row is not None and entry.state in ("COMPLETE", "PRUNED") and entry.seed in seeds:
+            found.setdefault(recipe_key(entry.recipe), {})[entry.seed] = row["score"]
+    return [
+        PointScore(row.name, row.values, Recipe(**row.values).model_dump(),
+                   found.get(recipe_key(row.values), {}))
+        for row in study.rows
+    ]  # fmt: skip
+
+
+def best_point(study: StudyFile, entries: Sequence[Entry]) -> PointScore | None:
+    """The row with the best mean over seeds, the first of equals.
+
+    Only rows that ended under the most seeds are compared: a single lucky one proves
+    less than three.
+
+    Args:
+        study: What was trained.
+        entries: All its trials.
+
+    Returns:
+        The row; None before any trial has ended, and for studies without ``seeds``.
+    """
+    points = score_points(study, entries) if study.seeds else []
+    most = max((len(point.scores) for point in points), default=0)
+    choose = max if study.metric.goal == "maximize" else min
+    compared = [point for point in points if most and len(point.scores) == most]
+    return choose(compared, key=lambda point: point.mean, default=None)
+
+
 def class_columns(table: pd.DataFrame) -> list[str]:
     """The columns with a class's Dice.
 
@@ -150,14 +224,28 @@ def parameter_columns(study: StudyFile) -> list[str]:
     return [_RENAMED.get(name, name) for name in study.space.names]
 
 
-def _best_study(study: StudyFile, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _grid_columns(study: StudyFile, entries: Sequence[Entry]) -> list[str]:
+    """``point`` and ``seed``, where a study has them."""
+    named = any(study.point_names) or any(entry.point for entry in entries)
+    seeded = bool(study.seeds) or any(entry.seed is not None for entry in entries)
+    return [name for name, used in (("point", named), ("seed", seeded)) if used]
+
+
+def _best_study(study: StudyFile, entries: Sequence[Entry]) -> dict[str, Any] | None:
     """The best recipe as a study file of its own: one trial that trains it alone."""
+    point, best = best_point(study, entries), best_entry(study, entries)
+    if best is None or (study.seeds and point is None):
+        return None
+    recipe = best.recipe if point is None else point.recipe
+    # the first of its seeds, so that the trial is one of those that were trained
+    seeds = {} if point is None else {"seeds": [min(point.scores, key=study.seeds.index)]}
     resolved = study.resolved()
     kept = ("metric", "data", "split", "seed", "resources", "tracking", "project", "entity")
     return {
         "name": f"{study.name[:95]}-best",
         "description": f"The best recipe of the study {study.name}, to be trained alone.",
         "method": "grid",
+        **seeds,
         **{key: resolved[key] for key in kept if key in resolved},
         "parameters": {key: {"value": value} for key, value in recipe.items()},
     }
@@ -169,6 +257,8 @@ def _row(entry: Entry, study: StudyFile) -> dict[str, Any]:
     figures = {name: value for name, value in best.items() if name in _FIGURES}
     return {
         "trial": entry.number,
+        "point": entry.point,
+        "seed": entry.seed,
         "state": entry.state,
         "origin": entry.origin,
         "data": study.data.layout,

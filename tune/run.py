@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tune.ledger import Ledger
     from tune.run_directory import RunDirectory
 
-__all__ = ["DEMO", "Request", "prepare_data", "run_search"]
+__all__ = ["DEMO", "Request", "build_store", "prepare_data", "run_search"]
 
 DEMO = (
     "DEMO on generated phantoms, not on patients: the scores show that the software works, "
@@ -46,6 +46,7 @@ class Request:
             the same command still means the same search.
         address: Of a Ray cluster, or ``local``.
         storage: Database URL of the ledger; None for a journal file.
+        cache: Where prepared stores go instead, to be shared with other searches.
     """
 
     space: Path
@@ -55,6 +56,7 @@ class Request:
     trials: str | None = None
     address: str = "local"
     storage: str | None = None
+    cache: Path | None = None
 
     def load(self) -> StudyFile:
         """The study as asked for, faults and all told at once."""
@@ -168,19 +170,22 @@ def prepare_data(request: Request, study: StudyFile, console: Console) -> Store:
     Raises:
         DataError: The folder or its files have faults.
     """
-    from seglib.data.prepare import prepare
-    from tune.progress import progress_on
-
-    with progress_on(console) as report:
-        store = prepare(
-            study.data,
-            None if study.data.layout in PHANTOM_LAYOUTS else request.data,
-            request.out.resolve() / ".cache",
-            progress=report,
-        )
+    store = build_store(request, study, console)
     for note in store.info.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     return store
+
+
+def build_store(request: Request, study: StudyFile, console: Console) -> Store:
+    """The same as :func:`prepare_data`, without a word but of how far it is."""
+    from seglib.data.prepare import prepare
+    from tune.progress import progress_on
+
+    source = None if study.data.layout in PHANTOM_LAYOUTS else request.data
+    with progress_on(console) as report:
+        return prepare(
+            study.data, source, (request.cache or request.out / ".cache").resolve(), progress=report
+        )
 
 
 def _open_ledger(study: StudyFile, storage: BaseStorage, store: Store) -> Ledger:
@@ -191,7 +196,7 @@ def _open_ledger(study: StudyFile, storage: BaseStorage, store: Store) -> Ledger
         return why_infeasible(
             recipe,
             study.constraints,
-            num_channels=store.num_channels,
+            channels=store.channels,
             num_logits=store.target.num_logits,
             image_size=store.image_size,
         )

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
-from seglib.errors import DataError, Problem, RunError
+from seglib.errors import Problem, RunError
 from seglib.files import write_whole
+from tune.data_summary import summarise_data
+from tune.division import divide
 from tune.storage import hide_password, open_storage
 from tune.study_file import StudyFile, load_study
 from tune.yaml_lines import write_yaml
@@ -147,16 +149,15 @@ class RunDirectory:
             RunError: The data is not what was split before.
             DataError: Too few patients, or a part in which there is nothing to find.
         """
-        for start in self._starts()[-1:]:
+        for start in self.starts()[-1:]:
             self._require_same_data(start.get("data", {}).get("key"), store.key)
         if not self.splits.exists():
-            splits = make_splits(store.index, study.split)
-            _require_foreground(splits, store)
+            splits = divide(store, study)
             splits.save(self.splits)
             return splits
         splits = Splits.load(self.splits)
         known = _groups(splits)
-        found = _groups(make_splits(store.index, study.split))
+        found = _groups(make_splits(store.index, study.split, store.info.divisions))
         if known != found:
             raise RunError(
                 str(self.splits),
@@ -196,7 +197,7 @@ class RunDirectory:
 
     def storage_name(self) -> str | None:
         """Where the search's memory lies, without a password; None before the first start."""
-        starts = self._starts()
+        starts = self.starts()
         return str(starts[-1].get("storage", self.journal.name)) if starts else None
 
     def write_environment(self, store: Store, url: str | None = None) -> None:
@@ -206,24 +207,37 @@ class RunDirectory:
             store: The prepared data.
             url: Of the ledger's database; None for the journal file.
         """
+        from seglib.device import choose_device, device_name  # torch, which reading needs not
+
         start = {
             "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
             "python": platform.python_version(),
             "system": platform.platform(),
             "machine": platform.machine(),
+            "device": device_name(choose_device()),
             "cores": len(os.sched_getaffinity(0)),
             "commit": _commit(),
-            "data": {"key": store.key, "phantom": store.phantom},
+            "data": summarise_data(store, self._settled_splits()),
             "storage": self._name_storage(url),
         }
-        starts = [*self._starts(), start]
+        starts = [*self.starts(), start]
         write_whole(self.environment, json.dumps({"starts": starts}, indent=2) + "\n")
+
+    def _settled_splits(self) -> Splits | None:
+        return Splits.load(self.splits) if self.splits.exists() else None
 
     def _name_storage(self, url: str | None) -> str:
         return self.journal.name if url is None else hide_password(url)
 
-    def _starts(self) -> list[dict[str, Any]]:
-        """One record for each time that a search started here."""
+    def starts(self) -> list[dict[str, Any]]:
+        """One record for each time that a search started here; none before the first.
+
+        Returns:
+            What :meth:`write_environment` wrote.
+
+        Raises:
+            RunError: The file is damaged.
+        """
         if not self.environment.exists():
             return []
         try:
@@ -239,19 +253,6 @@ class RunDirectory:
 
 def _groups(splits: Splits) -> set[str]:
     return {*splits.train, *splits.val, *splits.test}
-
-
-def _require_foreground(splits: Splits, store: Store) -> None:
-    """Nothing is learnt, or scored, from patients among whom no class occurs."""
-    columns = [f"px_{name}" for name in store.target.classes]
-    hint = "choose another split.seed or larger shares"
-    problems = [
-        Problem(f"split, {part} part", "no slice with any class", "at least one", hint)
-        for part, rows in splits.search_part().parts(store.index).items()
-        if not store.index[columns].iloc[rows].to_numpy().any()
-    ]
-    if problems:
-        raise DataError(str(store.path), problems)
 
 
 def _flat(part: Any, path: str = "") -> dict[str, Any]:

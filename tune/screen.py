@@ -22,6 +22,7 @@ from tune.report import best_row
 __all__ = ["LiveScreen", "Pace", "PlainScreen", "watching"]
 
 _MOST_ENDED_SHOWN = 8
+_WIDTH_OF_LABELS = 20
 _COLUMNS = {
     "trial": 12, "state": 8, "epoch": 9, "rung": 4, "score": 7, "best": 7, "s/epoch": 7,
     "memory": 8,
@@ -41,10 +42,10 @@ class PlainScreen:
 
     def started(self, order: Order) -> None:
         """Say which trial begins, and by what knobs."""
-        values = self._ledger.entry(order.number).values
-        knobs = " ".join(f"{name}={_short(value)}" for name, value in values.items())
+        entry = self._ledger.entry(order.number)
+        knobs = " ".join(f"{name}={_short(value)}" for name, value in entry.values.items())
         again = f" (goes on after epoch {order.num_reported})" if order.num_reported else ""
-        self._print(f"trial {order.number} starts{again}: {knobs}")
+        self._print(f"trial {_label(entry)} starts{again}: {knobs}")
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """Say how an epoch went."""
@@ -116,7 +117,9 @@ class LiveScreen:
         table = Table(
             header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
         )
-        for name, width in _COLUMNS.items():
+        labelled = any(entry.point or entry.seed is not None for entry in entries.values())
+        columns = _COLUMNS | ({"trial": _WIDTH_OF_LABELS} if labelled else {})
+        for name, width in columns.items():
             table.add_column(
                 self._ledger.file.metric.name[:width] if name == "score" else name,
                 justify="left" if name in ("trial", "state") else "right",
@@ -141,7 +144,10 @@ class LiveScreen:
         return float((best_row(self._ledger.file, entry) or {})["score"])
 
     def _cells(self, entry: Entry, order: Order | None) -> list[str]:
-        name = f"{entry.number}" + (" default" if entry.origin == "default" else "")
+        seed = "" if entry.seed is None else f"/{entry.seed}"
+        name = f"{entry.number} {entry.point}{seed}".rstrip() + (
+            " default" if entry.origin == "default" else ""
+        )
         length = order.recipe.epochs if order is not None else entry.recipe.get("epochs", "?")
         rungs = self._ledger.file.rungs()
         # a trial that was stopped at a rung has not passed it
@@ -166,6 +172,7 @@ class LiveScreen:
         started = [entry for entry in entries.values() if entry.started]
         ended = sum(entry.state != "RUNNING" for entry in started)
         planned = self._ledger.num_planned
+        planned = planned and max(planned, ended)
         total = f" of {planned}" if planned is not None else ""
         left = self._pace.seconds_left()
         clock = f"{as_clock(self._pace.seconds_elapsed())} elapsed"
@@ -252,6 +259,13 @@ def watching(ledger: Ledger, console: Console) -> Iterator[PlainScreen | LiveScr
     screen = LiveScreen(ledger, console)
     with screen.live:
         yield screen
+
+
+def _label(entry: Entry) -> str:
+    """A trial's number, and the row of a grid and the seed that it is for."""
+    seed = [] if entry.seed is None else [f"seed {entry.seed}"]
+    words = [*([entry.point] if entry.point else []), *seed]
+    return f"{entry.number} ({', '.join(words)})" if words else f"{entry.number}"
 
 
 def _short(value: Any) -> str:

@@ -164,6 +164,27 @@ class Space:
                 moved[name] = (wanted, values[name])
         return Point(values, moved)
 
+    def row(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """The row of a grid that ``given`` names; its values may lie outside the domains.
+
+        Args:
+            given: Some parameters' values; one that does not count is left out.
+
+        Returns:
+            They, and the value of each other parameter that has only one. A parameter
+            that has several and is not given is left out.
+        """
+        values: dict[str, Value] = {}
+        for parameter in self.order:
+            if not parameter.is_active(values):
+                continue
+            all_values = parameter.domain.grid() or ()
+            if parameter.name in given:
+                values[parameter.name] = given[parameter.name]
+            elif len(all_values) == 1:
+                values[parameter.name] = all_values[0]
+        return values
+
     def to_fixed(self, point: Mapping[str, Value]) -> dict[str, Value]:
         """The Optuna parameters under which :meth:`suggest` answers ``point``.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from seglib.data.spec import DataSpec, SplitSpec
 from seglib.recipe import Recipe
+from seglib.seeds import derive_seed
 from tune.space import Point, Space, Value
 from tune.study_parts import (
     Budget,
@@ -16,11 +18,12 @@ from tune.study_parts import (
     EarlyTerminate,
     Method,
     Metric,
+    Published,
     Resources,
     Tracking,
 )
 
-__all__ = ["StudyFile", "find_horizon"]
+__all__ = ["GridRow", "StudyFile", "find_horizon"]
 
 
 def find_horizon(space: Space) -> int:
@@ -31,10 +34,24 @@ def find_horizon(space: Space) -> int:
     return max(value for value in values if isinstance(value, int))
 
 
+@dataclass(frozen=True)
+class GridRow:
+    """One row of a grid: what is trained, once under each seed.
+
+    Args:
+        name: As a point of the study file names it; empty if none does.
+        values: Of all parameters that count.
+    """
+
+    name: str
+    values: dict[str, Value]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StudyFile:
     """One search, checked: nothing in it contradicts anything else in it.
 
+    ``point_names`` has one name for each of ``points``, empty where it has none.
     ``ignored`` lists W&B's keys that mean nothing here, ``notes`` what is right but
     may surprise; neither these nor ``path`` count when two are compared.
     """
@@ -47,6 +64,8 @@ class StudyFile:
     split: SplitSpec
     space: Space
     points: tuple[dict[str, Value], ...]
+    point_names: tuple[str, ...]
+    published: Published
     early_terminate: EarlyTerminate
     run_cap: int | None
     budget: Budget
@@ -56,6 +75,7 @@ class StudyFile:
     project: str | None
     entity: str | None
     seed: int
+    seeds: tuple[int, ...]
     demo: bool
     ignored: tuple[str, ...] = field(compare=False)
     notes: tuple[str, ...] = field(compare=False)
@@ -73,10 +93,38 @@ class StudyFile:
         """The default recipe, moved into the space where it lies outside."""
         return self.full_point({})
 
+    @cached_property
+    def rows(self) -> tuple[GridRow, ...]:
+        """What a grid trains: the points as given, then the rest of the product.
+
+        The product of the parameters' values is always whole. A point that is one of
+        its rows names it; any other is a row beside it. Empty for other methods.
+        """
+        if self.method != "grid":
+            return ()
+        given = [self.space.row(point) for point in self.points]
+        named = [GridRow(*pair) for pair in zip(self.point_names, given, strict=True)]
+        rest = [values for values in self.space.expand() if values not in given]
+        return (*named, *(GridRow("", values) for values in rest))
+
+    def trial_seed(self, number: int, seed: int | None) -> int:
+        """The seed that a trial starts from.
+
+        Args:
+            number: The trial's number.
+            seed: Which of ``seeds`` it is for; trials for the same one start from the same
+                weights and see the data in the same order.
+
+        Returns:
+            A whole number in ``[0, 2**32)``.
+        """
+        return derive_seed(self.seed, *(("trial", number) if seed is None else ("seed", seed)))
+
     @property
     def horizon(self) -> int:
-        """Epochs of the longest training that the space allows."""
-        return find_horizon(self.space)
+        """Epochs of the longest training that the space allows, or a row beside it asks for."""
+        asked = [row.values["epochs"] for row in self.rows if "epochs" in row.values]
+        return max(find_horizon(self.space), *(one for one in asked if isinstance(one, int)), 0)
 
     @property
     def folder_name(self) -> str:
@@ -92,8 +140,7 @@ class StudyFile:
         """Trials in all; None when only the budget ends the search."""
         if self.method != "grid":
             return self.run_cap
-        # points and the default lie in the grid, so they add nothing
-        count = self.space.num_points or 0
+        count = len(self.rows) * max(1, len(self.seeds))
         return min(count, self.run_cap or count)
 
     def resolved(self) -> dict[str, Any]:
@@ -106,7 +153,11 @@ class StudyFile:
             "data": self.data.model_dump(mode="json"),
             "split": self.split.model_dump(mode="json"),
             "parameters": self.space.spec(),
-            "points": [dict(point) for point in self.points],
+            "points": [
+                {**({"name": name} if name else {}), **point}
+                for name, point in zip(self.point_names, self.points, strict=True)
+            ],
+            "published": self.published.model_dump() if self.published != Published() else None,
             "early_terminate": self.early_terminate.model_dump(mode="json"),
             "run_cap": self.run_cap,
             "budget": self.budget.model_dump(mode="json"),
@@ -116,6 +167,7 @@ class StudyFile:
             "project": self.project,
             "entity": self.entity,
             "seed": self.seed,
+            "seeds": list(self.seeds) or None,
             "demo": self.demo,
         }
         return {key: value for key, value in parts.items() if value is not None}

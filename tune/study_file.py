@@ -27,14 +27,15 @@ from tune.study_parts import (
     EarlyTerminate,
     Head,
     Metric,
+    Published,
     Resources,
     Tracking,
 )
-from tune.study_points import read_points
+from tune.study_points import point_names, read_points
 from tune.study_space import read_space
 from tune.yaml_lines import Node, read_yaml
 
-__all__ = ["PARTS", "StudyFile", "load_study"]
+__all__ = ["PARTS", "StudyFile", "as_folder_name", "load_study"]
 
 PARTS: dict[str, type[BaseModel]] = {
     "metric": Metric,
@@ -45,6 +46,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "budget": Budget,
     "resources": Resources,
     "tracking": Tracking,
+    "published": Published,
 }
 _DEFAULT_RUNS = 30
 
@@ -69,6 +71,10 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), *, demo: bool) -
     """
     path = Path(path)
     root, problems = read_yaml(path)
+    if suite := root.get("studies"):
+        hint = "segtune run and segtune check take a suite; here give one of its files"
+        problem = Problem(suite.place, "a suite of studies", "one study", hint)
+        raise StudyFileError(str(path), [problem])
     part = root.get("demo")
     both = part is not None and isinstance(part.value, dict) and not overrides
     study: StudyFile | None = None
@@ -79,6 +85,24 @@ def load_study(path: Path | str, overrides: Sequence[str] = (), *, demo: bool) -
     if problems or study is None:
         raise StudyFileError(str(path), sorted(dict.fromkeys(problems), key=_line))
     return study
+
+
+def as_folder_name(given: str | None, path: Path) -> tuple[str, str]:
+    """A name that can be a folder's; spaces become dashes, slashes are a fault.
+
+    Args:
+        given: What the file says; None takes the file's own name.
+        path: The file.
+
+    Returns:
+        The name, and what was wanted instead; empty if it is right.
+    """
+    if given is None:
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:100] or "study", ""
+    name = re.sub(r"\s+", "-", given.strip())
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", name):
+        return name, ""
+    return name, "a folder name: letters, digits, '.', '_', '-', no dot in front, at most 100"
 
 
 def _line(problem: Problem) -> tuple[int, int]:
@@ -106,9 +130,15 @@ class _Reader:
             key: read_model(model, root.get(key), problems) for key, model in PARTS.items()
         }
         found = read_space(root.get("parameters"), problems, self.notes)
-        points = read_points(root.get("points"), found, problems, self.notes)
+        method = root.get("method")  # known even where another part of the head is wrong
+        grid = method is not None and method.value == "grid"
+        points = read_points(root.get("points"), found, problems, self.notes, grid=grid)
+        names = tuple(point.name for point in points)
         used = self._check_demo(part, demo=demo)
         parts["metric"] = self._metric(parts["metric"], parts["data"])
+        parts["published"] = self._published(parts["published"], names)
+        if head is not None and not grid:
+            self._refuse_grid_keys(head.method)
         if found is not None:
             parts["early_terminate"] = self._settle(parts["early_terminate"], found.space)
         name = self._name(head.name if head else None)
@@ -118,7 +148,8 @@ class _Reader:
         return StudyFile(
             **{**head.model_dump(), **parts, "name": name, "run_cap": run_cap},
             space=found.space,
-            points=points,
+            points=tuple(point.values for point in points),
+            point_names=names,
             demo=used,
             ignored=ignored,
             notes=tuple(self.notes),
@@ -147,14 +178,10 @@ class _Reader:
         return part is not None and demo
 
     def _name(self, given: str | None) -> str:
-        """A name that can be a folder's; spaces become dashes, slashes are a fault."""
-        if given is None:
-            return re.sub(r"[^A-Za-z0-9._-]+", "-", self.path.stem).strip("-.")[:100] or "study"
-        name = re.sub(r"\s+", "-", given.strip())
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", name):
-            wanted = "a folder name: letters, digits, '.', '_', '-', no dot in front, at most 100"
+        name, wanted = as_folder_name(given, self.path)
+        if wanted:
             self.fault(self.root.get("name"), "name", repr(given), wanted)
-        elif name != given:
+        elif given is not None and name != given:
             self.notes.append(f"name: {given!r} is written {name!r}")
         return name
 
@@ -178,6 +205,27 @@ class _Reader:
                 wanted = list_words(f"{score}_{one}" for one in classes)
                 self.fault(name, "metric.name", f"'{metric.name}'", wanted)
         return metric
+
+    def _published(self, published: Published | None, names: tuple[str, ...]) -> Published | None:
+        """Scores of points that are there; a name that no point has is a fault."""
+        node, points = self.root.get("published"), self.root.get("points")
+        scores = node.get("scores") if node else None
+        if published is None or scores is None:
+            return published
+        known = point_names(points)
+        for name, one in scores.items():
+            if name not in known and not (points and points.overlay):
+                wanted = list_words(sorted(known)) if known else "points with names"
+                self.fault(one, name, f"'{name}', which no point is called", wanted)
+        kept = {name: text for name, text in published.scores.items() if name in names}
+        return published.model_copy(update={"scores": kept})
+
+    def _refuse_grid_keys(self, method: str) -> None:
+        for key in ("seeds", "published"):
+            if node := self.root.get(key):
+                wanted = "it only with the method grid"
+                hint = f"leave out {key}: a {method} search proposes recipes of its own"
+                self.fault(node, key, f"{key} with the method {method}", wanted, hint)
 
     def _run_cap(self, head: Head | None, budget: Budget | None, space: Space | None) -> int | None:
         """The trials in all: as given, the whole grid, what the budget allows, or a default."""

@@ -15,8 +15,8 @@ __all__ = ["IGNORED", "KEYS", "lay_demo", "lay_overrides"]
 
 KEYS = (
     *("name", "description", "method", "metric", "data", "split", "parameters", "points"),
-    *("early_terminate", "constraints", "run_cap", "budget", "resources", "tracking"),
-    *("project", "entity", "seed", "demo"),
+    *("published", "early_terminate", "constraints", "run_cap", "budget", "resources"),
+    *("tracking", "project", "entity", "seed", "seeds", "demo"),
 )
 IGNORED = ("program", "command", "controller", "job", "settings", "version")
 
@@ -100,10 +100,12 @@ def _address(root: Node, keys: list[str]) -> list[str] | Problem:
         return Problem(option, "the demo part", "a part of the study itself", hint)
     if first in KEYS or first in IGNORED:
         return keys
-    if first in Recipe.model_fields or (parameters and parameters.get(first)):
+    if parameters and parameters.get(first):
         return ["parameters", *keys]
-    if first in DataSpec.model_fields:
+    if first in DataSpec.model_fields:  # before the recipe: channels are in both
         return ["data", *keys]
+    if first in Recipe.model_fields:
+        return ["parameters", *keys]
     known = (*KEYS, *Recipe.model_fields, *DataSpec.model_fields)
     return Problem(option, "an unknown key", "", did_you_mean(first, known))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 from seglib.data.spec import DataSpec
 from seglib.errors import Problem
@@ -13,7 +14,7 @@ from tune.field_checks import check_value, did_you_mean, field_bounds, field_kin
 from tune.ranges import FloatRange, IntRange, Quantile, inner_counts, multiple
 from tune.yaml_lines import Node
 
-__all__ = ["read_domain"]
+__all__ = ["read_domain", "whole_domain"]
 
 
 class _Reading:
@@ -243,6 +244,17 @@ class _Reading:
             self.fault(self.spec, f"a distribution that gives values from {ends}")
             return None
         return domain.cut()
+
+
+def whole_domain(name: str) -> Domain | None:
+    """All that a recipe field allows; None for free text."""
+    kind = field_kind(name)
+    if kind == "bool":
+        return Choice((False, True))
+    if kind == "word":
+        return Choice(words) if (words := get_args(Recipe.model_fields[name].annotation)) else None
+    low, high = field_bounds(name)
+    return IntRange(int(low), int(high)) if kind == "int" else FloatRange(low, high)
 
 
 def read_domain(name: str, spec: Node, problems: list[Problem], notes: list[str]) -> Domain | None:

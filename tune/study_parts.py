@@ -16,12 +16,16 @@ __all__ = [
     "Head",
     "Method",
     "Metric",
+    "Published",
     "Resources",
+    "SuiteHead",
+    "SuiteStudy",
     "Tracking",
     "metric_name",
 ]
 
 Method = Literal["grid", "random", "bayes", "gp", "cmaes"]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 SCORES = ("dice", "iou", "precision", "recall")
 LOSSES = ("val_loss", "train_loss")
 _SAME = {"loss": "val_loss", "train": "train_loss", "jaccard": "iou", "dsc": "dice"}
@@ -57,7 +61,17 @@ class Head(_Part):
     run_cap: int | None = Field(None, ge=1, description="trials in all")
     project: str | None = Field(None, description="W&B project")
     entity: str | None = Field(None, description="W&B user or team")
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="all chance of the search comes from it")
+    seed: Seed = Field(0, description="all chance of the search comes from it")
+    seeds: tuple[Seed, ...] = Field(
+        (), description="grid only: every row is trained once under each; rows are then paired"
+    )
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("one or more seeds, each once")
+        return value
 
 
 class Metric(_Part):
@@ -139,6 +153,25 @@ class Resources(_Part):
     retries: int = Field(2, ge=0, le=100, description="times a trial is tried again after a crash")
 
 
+class Published(_Part):
+    """Scores that others reached with the points of a grid, to be shown beside ours."""
+
+    note: str = Field("", description="where they come from and how they were measured")
+    scores: dict[str, str] = Field(
+        {},
+        description="point's name -> score, such as 0.94-0.96",
+        json_schema_extra={"additionalProperties": {"type": ["string", "number"]}},
+    )
+
+    @field_validator("scores", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        numbers = {name: one for name, one in value.items() if isinstance(one, int | float)}
+        return value | {name: str(one) for name, one in numbers.items()}
+
+
 class Tracking(_Part):
     """Who else is shown the search."""
 
@@ -153,3 +186,25 @@ class Tracking(_Part):
         named = {True: "auto", "on": "auto", "yes": "auto"}
         named |= {False: "off", "no": "off", "none": "off", "disabled": "off"}
         return named.get(value, value) if isinstance(value, bool | str) else value
+
+
+class SuiteStudy(_Part):
+    """One study of a suite."""
+
+    space: str = Field(description="the study file, beside this one")
+    data: str | None = Field(None, description="folder inside the data folder; it itself if absent")
+
+
+class SuiteHead(_Part):
+    """A suite: studies that run one after another."""
+
+    name: str | None = Field(None, description="names the run directory; else the file's name")
+    description: str = Field("", description="for people")
+    studies: tuple[SuiteStudy, ...] = Field(description="what runs, in this order")
+
+    @field_validator("studies", mode="before")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if value == []:
+            raise ValueError("one or more studies")
+        return value

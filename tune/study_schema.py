@@ -1,4 +1,4 @@
-"""The JSON schema of a study file, made from the models, so that an editor completes it."""
+"""The JSON schema of study files and suites, made from the models, so that an editor knows them."""
 
 from __future__ import annotations
 
@@ -11,35 +11,32 @@ from seglib.recipe import Recipe
 from tune.distributions import DISTRIBUTIONS
 from tune.study_file import PARTS
 from tune.study_layers import IGNORED
-from tune.study_parts import Head
+from tune.study_parts import Head, SuiteHead, SuiteStudy
 
 __all__ = ["schema", "schema_text"]
 
+POINTS = (
+    "tried first; in a grid, a point that is a row of the product names it, and any other is "
+    "a row beside it, whose values may be any that the field allows"
+)
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 
 
 def schema() -> dict[str, Any]:
-    """The schema of a study file, JSON Schema 2020-12."""
-    parts = {key: _model(model) for key, model in PARTS.items()}
-    head = _model(Head)["properties"]
-    points = {"type": "array", "items": _fields({"$ref": "#/$defs/scalar"})}
-    body = {**head, **parts, "parameters": _fields({"$ref": "#/$defs/parameter"}), "points": points}
-    body |= {key: {"description": "W&B's; ignored here"} for key in IGNORED}
-    # each part is written once and referred to twice, from the top and from the demo part
-    refs = {key: {"$ref": f"#/$defs/part-{key}"} for key in body}
-    demo: dict[str, Any] = {"type": ["object", "boolean"], "additionalProperties": False}
-    demo |= {"description": "laid over the rest when no data is given", "properties": refs}
+    """The schema of a study file, or of a suite if it has ``studies``; JSON Schema 2020-12."""
+    study, defs = _study()
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "segtune study file",
+        "title": "segtune study file or suite",
         "type": "object",
-        "required": ["method", "parameters"],
-        "additionalProperties": False,
-        "properties": {**refs, "demo": demo},
+        "if": {"required": ["studies"]},
+        "then": {"$ref": "#/$defs/suite"},
+        "else": {"$ref": "#/$defs/study"},
         "$defs": {
-            "scalar": _SCALAR,
-            "parameter": _parameter(),
-            **{f"part-{key}": part for key, part in body.items()},
+            **defs,
+            "study": study,
+            "suite": _model(SuiteHead),
+            "SuiteStudy": _model(SuiteStudy),  # pydantic's name for it
         },
     }
 
@@ -47,6 +44,29 @@ def schema() -> dict[str, Any]:
 def schema_text() -> str:
     """The schema as the text of ``searchspaces/schema.json``."""
     return json.dumps(schema(), indent=2) + "\n"
+
+
+def _study() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schema of a study file, and what it refers to."""
+    parts = {key: _model(model) for key, model in PARTS.items()}
+    head = _model(Head)["properties"]
+    points: dict[str, Any] = {"type": "array", "items": _fields({"$ref": "#/$defs/scalar"})}
+    points["description"] = POINTS
+    points["items"]["properties"]["name"] = {"description": "grid only: what the row is called"}
+    body = {**head, **parts, "parameters": _fields({"$ref": "#/$defs/parameter"}), "points": points}
+    body |= {key: {"description": "W&B's; ignored here"} for key in IGNORED}
+    # each part is written once and referred to twice, from the top and from the demo part
+    refs = {key: {"$ref": f"#/$defs/part-{key}"} for key in body}
+    demo: dict[str, Any] = {"type": ["object", "boolean"], "additionalProperties": False}
+    demo |= {"description": "laid over the rest when no data is given", "properties": refs}
+    study: dict[str, Any] = {
+        "type": "object",
+        "required": ["method", "parameters"],
+        "additionalProperties": False,
+        "properties": {**refs, "demo": demo},
+    }
+    defs = {f"part-{key}": part for key, part in body.items()}
+    return study, {"scalar": _SCALAR, "parameter": _parameter(), **defs}
 
 
 def _fields(of: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +98,7 @@ def _model(model: type[BaseModel]) -> dict[str, Any]:
     for field in found["properties"].values():
         field.pop("title", None)
         field.pop("default", None)
-    kept = ("type", "description", "properties", "additionalProperties")
+    kept = ("type", "description", "required", "properties", "additionalProperties")
     return {key: found[key] for key in kept if key in found}
 
 

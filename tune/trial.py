@@ -18,11 +18,22 @@ from seglib.checkpoint import load_checkpoint, previous_of
 from seglib.data.splits import Split
 from seglib.data.store import Store
 from seglib.errors import SegtuneError
+from seglib.evaluate import evaluate
 from seglib.files import write_whole
 from seglib.fit import Epoch, fit
 from seglib.recipe import Recipe
 
-__all__ = ["BEST", "CASES", "EPOCHS", "FAILURE", "LAST", "ROW", "run_trial"]
+__all__ = [
+    "BEST",
+    "CASES",
+    "EPOCHS",
+    "FAILURE",
+    "FINAL",
+    "LAST",
+    "LEGACY",
+    "ROW",
+    "run_trial",
+]
 
 ROW = "row"
 FAILURE = "failure"
@@ -30,6 +41,8 @@ LAST = "checkpoint/last.pt"
 BEST = "checkpoint/best.pt"
 EPOCHS = "epochs.csv"
 CASES = "cases.csv"
+FINAL = "final.csv"
+LEGACY = "legacy.csv"
 
 Row = dict[str, float]
 Report = Callable[[dict[str, Any]], None]
@@ -42,6 +55,11 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     that has a checkpoint goes on after it and reports what the ledger lacks. A
     trial that cannot go on reports one row ``{"failure": reason}`` and returns:
     trying it again would fail again, only a dead process is worth another try.
+
+    A trial that was let through all its epochs is then scored as its network is, on the
+    validation cases: no epoch is chosen on the set that scores it. ``final.csv`` has a
+    row per case and class, ``legacy.csv`` one row as the lab's notebooks scored.
+    ``report`` never returns to a trial that is stopped early, so that one has neither.
 
     Args:
         config: ``folder``, ``store``, ``split``, ``recipe``, ``seed``, ``metric``,
@@ -74,10 +92,15 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
         _keep_best(folder, state["rows"], config["maximize"])
         for row in state["rows"][config["num_reported"] :]:
             report({ROW: row})
+    recipe = Recipe(**config["recipe"])
+    store, split = _open_store(config["store"]), _to_split(config["split"])
+    if state is None or len(state["rows"]) < recipe.epochs:
+        for name in (FINAL, LEGACY):  # of a shorter training than is asked for now
+            (folder / name).unlink(missing_ok=True)
     epochs = fit(
-        Recipe(**config["recipe"]),
-        _open_store(config["store"]),
-        _to_split(config["split"]),
+        recipe,
+        store,
+        split,
         seed=config["seed"],
         metric=config["metric"],
         resume=state,
@@ -86,6 +109,16 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
         for epoch in epochs:
             _save(epoch, folder, config["maximize"])
             report({ROW: epoch.as_row()})
+    _score_last_epoch(folder, store, split)
+
+
+def _score_last_epoch(folder: Path, store: Store, split: Split) -> None:
+    """Write what the network of the last checkpoint scores, unless it is written already."""
+    if (folder / FINAL).exists() and (folder / LEGACY).exists():
+        return
+    found = evaluate(folder / LAST, store, split.rows(store.index, "val"))
+    write_whole(folder / FINAL, found.per_case.to_csv(index=False))
+    write_whole(folder / LEGACY, pd.DataFrame([found.legacy]).to_csv(index=False))
 
 
 def _save(epoch: Epoch, folder: Path, maximize: bool) -> None:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from seglib.data.prepare import prepare
 from tests.e2e.driver import STUDY, Driver, assert_gone, assert_sound, entries_of, finish
 from tune.entries import Entry
+from tune.executor import Job
+from tune.ledger import Ledger
+from tune.run_directory import RunDirectory
+from tune.study_file import load_study
+from tune.trial import FINAL, ROW, run_trial
 
 pytestmark = pytest.mark.slow
 
@@ -85,3 +92,30 @@ def test_killed_worker_is_replaced_and_its_trial_goes_on(
     assert driver.end() == 0, "".join(driver.lines)
     entries = assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
     assert scores(entries) == scores(undisturbed)
+
+
+def test_trial_that_died_after_its_last_epoch_ends_complete_without_another(tmp_path: Path) -> None:
+    (tmp_path / "deaths.yaml").write_text(STUDY.replace("run_cap: 4", "run_cap: 1"))
+    study = load_study(tmp_path / "deaths.yaml", demo=False)
+    folder = RunDirectory(tmp_path / "runs" / "deaths")
+    folder.settle_study(study)
+    store = prepare(study.data, None, tmp_path / "runs" / ".cache")
+    ledger = Ledger(study, folder.settle_storage(None))
+    split = folder.settle_splits(store, study).search_part()
+    folder.write_environment(store)
+    order = ledger.ask()
+    assert order is not None
+
+    def die_after_the_last(sent: dict[str, Any]) -> None:
+        ledger.report(order.number, sent[ROW])
+        if sent[ROW]["epoch"] == EPOCHS:
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        run_trial(Job(folder.path, store.path, split).config(order, ledger), die_after_the_last)
+    assert not (folder.path / "trials" / "0" / FINAL).exists()
+    told = "".join(finish(tmp_path).lines)
+    assert f"trial 0 starts (goes on after epoch {EPOCHS})" in told
+    assert "trial 0 epoch" not in told
+    assert_sound(tmp_path, trials=1, epochs=EPOCHS)
+    assert (folder.path / "trials" / "0" / FINAL).exists()

@@ -21,3 +21,9 @@ def test_a_write_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError, match="surrogates not allowed"):
         write_whole(path, "after \ud800\n")
     assert path.read_text() == "before\n"
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "figures" / "curves.png"
+    write_whole(path, b"\x89PNG\r\n")
+    assert path.read_bytes() == b"\x89PNG\r\n"

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
 from seglib.checkpoint import load_checkpoint
-from seglib.data.splits import Split
+from seglib.data.prepare import prepare
+from seglib.data.spec import DataSpec, SplitSpec
+from seglib.data.splits import Split, make_splits
 from seglib.data.store import Store
-from seglib.errors import DivergedError, InfeasibleError
-from seglib.evaluate import evaluate
+from seglib.errors import DataError, DivergedError, InfeasibleError
 from seglib.fit import Epoch, fit
 from seglib.recipe import Recipe
 
@@ -19,6 +22,13 @@ RECIPE = Recipe(
     base_filters=4, depth=2, epochs=4, dropout=0.2, learning_rate=5e-3,
     rotation_deg=10, flip_horizontal=0.5,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Split]:
+    spec = DataSpec(layout="phantom-xray", cases=4, image_size=32)
+    store = prepare(spec, None, tmp_path_factory.mktemp("binary"))
+    return store, make_splits(store.index, SplitSpec(val=0.25, test=0)).search_part()
 
 
 def figures(epochs: list[Epoch]) -> list[dict[str, float]]:
@@ -81,7 +91,25 @@ def test_score_is_the_metric_asked_for(store: Store, split: Split) -> None:
     recipe = RECIPE.model_copy(update={"epochs": 1})
     epoch = next(fit(recipe, store, split, seed=1, metric="val_loss", device=CPU))
     assert epoch.score == epoch.figures["val_loss"]
-    assert set(epoch.figures) >= {"dice", "dice_WT", "dice_TC", "dice_ET", "train_loss", "iou"}
+
+
+def test_row_has_the_figures_of_training_and_of_each_class(store: Store, split: Split) -> None:
+    epoch = next(fit(RECIPE, store, split, seed=1, device=CPU))
+    row = epoch.as_row()
+    assert set(row) >= {"dice", "iou", "precision", "recall", "train_loss", "val_loss"}
+    assert 0 <= row["train_dice"] <= 1
+    for metric in ("dice", "precision", "recall"):
+        for name in ("WT", "TC", "ET"):
+            wanted = epoch.scores.per_class[name][metric]
+            assert row[f"{metric}_{name}"] == pytest.approx(wanted, nan_ok=True)
+
+
+def test_single_class_has_no_precision_of_its_own(binary: tuple[Store, Split]) -> None:
+    row = next(fit(Recipe(base_filters=2, depth=1), *binary, seed=1, device=CPU)).as_row()
+    assert {name for name in row if name.startswith(("precision", "recall"))} == {
+        "precision",
+        "recall",
+    }
 
 
 def test_divergence_ends_the_run_with_a_reason(store: Store, split: Split) -> None:
@@ -100,6 +128,18 @@ def test_too_deep_for_the_image_is_infeasible(store: Store, split: Split) -> Non
         next(fit(recipe, store, split, seed=0, device=CPU))
 
 
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_part_whose_masks_are_all_empty_is_refused_before_any_epoch(
+    part: Literal["train", "val"], store: Store, split: Split
+) -> None:
+    index = store.index.copy()
+    rows = split.rows(index, part)
+    index.loc[rows, ["px_WT", "px_TC", "px_ET"]] = 0
+    lost = dataclasses.replace(store, index=index)
+    with pytest.raises(DataError, match=rf"{part} part: found no foreground in any of {len(rows)}"):
+        next(fit(RECIPE, lost, split, seed=0, device=CPU))
+
+
 def test_deep_supervision_and_oversampling_train(store: Store, split: Split) -> None:
     recipe = Recipe(
         base_filters=4, depth=3, epochs=2, deep_supervision=True, residual=True,
@@ -107,23 +147,6 @@ def test_deep_supervision_and_oversampling_train(store: Store, split: Split) -> 
     )  # fmt: skip
     epochs = list(fit(recipe, store, split, seed=0, device=CPU))
     assert epochs[1].figures["train_loss"] < epochs[0].figures["train_loss"]
-
-
-def test_evaluate_agrees_with_the_epoch_and_adds_distances(
-    store: Store, split: Split, tmp_path: Path
-) -> None:
-    recipe = Recipe(base_filters=8, depth=2, epochs=4, learning_rate=1e-2)
-    *_, last = fit(recipe, store, split, seed=0, device=CPU)
-    last.save(tmp_path / "last.pt")
-    rows = split.rows(store.index, "val")
-    table = evaluate(tmp_path / "last.pt", store, rows, device=CPU)
-    merged = table.merge(last.scores.per_case, on=["case", "class"], suffixes=("", "_epoch"))
-    assert len(merged) == len(table) == len(last.scores.per_case)
-    np.testing.assert_allclose(merged["dice"], merged["dice_epoch"])
-    found = merged[(merged["tp"] > 0)]
-    assert len(found) > 0
-    assert (found["hd95_mm"] >= 0).all()
-    assert found["surface_dice"].between(0, 1).all()
 
 
 def test_last_batch_of_one_slice_is_scored_like_any_other(store: Store, split: Split) -> None:

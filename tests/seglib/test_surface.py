@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from seglib import surface
 from seglib.surface import SurfaceDistances, hd95, surface_dice, surface_distances
 from tests import references
 
@@ -118,6 +119,26 @@ def test_values_are_those_of_the_plain_reference(
     tolerance_mm = 0.77 * min(spacing_mm)
     wanted = references.surface_share(pred, true, spacing_mm, tolerance_mm)
     assert distances.surface_dice(tolerance_mm) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("shape", [(30,), (9, 8), (5, 7, 6)])
+def test_tree_and_field_give_the_same_distances(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pred, true = blob(8, shape, 0.2), blob(9, shape, 0.1)
+    spacing_mm = (0.4, 1.3, 0.7)[: len(shape)]
+    tree = surface_distances(pred, true, spacing_mm)
+    monkeypatch.setattr(surface, "MOST_POINTS_IN_A_TREE", 0)
+    field = surface_distances(pred, true, spacing_mm)
+    np.testing.assert_allclose(tree.pred_to_true_mm, field.pred_to_true_mm, rtol=1e-14)
+    np.testing.assert_allclose(tree.true_to_pred_mm, field.true_to_pred_mm, rtol=1e-14)
+    assert len(tree.pred_to_true_mm) > 0
+
+
+@pytest.mark.parametrize("start", range(20))
+def test_five_steps_are_as_long_wherever_they_lie(start: int) -> None:
+    pred, true = dots((40,), (start,)), dots((40,), (start + 5,))
+    assert surface_dice(pred, true, (0.4,), 2.0) == 1.0
 
 
 @few

@@ -114,14 +114,20 @@ def test_repeated_epoch_changes_nothing(study_path: Path) -> None:
     assert [r["score"] for r in ledger.entry(order.number).rows] == [0.4]
 
 
-def test_death_between_the_last_epoch_and_the_telling_loses_nothing(study_path: Path) -> None:
+def test_trial_that_died_after_its_last_epoch_is_given_out_to_write_its_end(
+    study_path: Path,
+) -> None:
     before = open_ledger(study_path)
     order = before.ask()
     assert order is not None
     for epoch in (1, 2, 3):
         before.report(order.number, row(epoch, epoch / 10))
     after = open_ledger(study_path)
-    assert after.entry(order.number).state == "COMPLETE"
+    assert after.entry(order.number).state == "RUNNING"
+    assert after.ask() == Order(order.number, order.recipe, order.seed, num_reported=3)
+    after.finish(order.number)  # it reports no further row
+    entry = after.entry(order.number)
+    assert (entry.state, len(entry.rows)) == ("COMPLETE", 3)
 
 
 def test_death_between_the_verdict_and_the_telling_keeps_the_verdict(study_path: Path) -> None:
@@ -141,7 +147,7 @@ def test_death_while_points_are_written_down_is_made_good(study_path: Path) -> N
     storage = open_storage(study_path.parent / "journal.log")
     partial = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
     partial.enqueue_trial(
-        study.space.to_fixed(study.default_point()), user_attrs={"planned": 0, "origin": "default"}
+        study.space.to_fixed(study.default_point()), user_attrs={"origin": "default"}
     )
     ledger = Ledger(study, storage)
     rates = [ledger.ask().recipe.learning_rate for _ in range(3)]  # type: ignore[union-attr]

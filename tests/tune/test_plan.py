@@ -11,8 +11,8 @@ from rich.console import Console
 
 from seglib.cost import count_parameters
 from seglib.data.phantom import write_phantoms
-from seglib.errors import DataError, StudyFileError
-from tune.plan import describe_data, describe_plan
+from seglib.errors import DataError
+from tune.plan import describe_plan
 from tune.run import Request
 from tune.study_file import load_study
 
@@ -51,8 +51,29 @@ def test_plan_counts_the_parameters_of_trial_0_exactly(study_path: Path) -> None
 def test_plan_of_a_grid_tells_its_size(study_path: Path) -> None:
     overrides = ("method=grid", "learning_rate=[1e-3, 1e-2, 1e-1]", "run_cap=null")
     text = plan(Request(study_path, overrides=overrides))
-    assert "grid, maximize dice, 6 grid points" in text
-    assert "grid point 0" in text
+    assert "grid, maximize dice, 6 points: 6 trials" in text
+    assert "all 6 rows of the product" in text
+    assert "learning_rate=0.01, base_filters=4" in text
+    assert "trial 0" not in text
+
+
+def test_plan_of_a_grid_names_its_points_what_differs_and_what_others_reached(
+    study_path: Path,
+) -> None:
+    rate = "{learning_rate: 1e-3, name: %s}"
+    points = f"points=[{rate % '1a'}, {rate.replace('name', 'depth: 1, name') % '1b'}]"
+    overrides = ("method=grid", "learning_rate=[1e-3, 1e-2]", "base_filters=4", "run_cap=null",
+                 "seeds=[0, 1, 2]", points, "published={note: others, scores: {1a: 0.9}}",
+                 "early_terminate.type=none")  # fmt: skip
+    text = plan(Request(study_path, overrides=overrides))
+    assert "3 points x 3 seeds: 9 trials" in text
+    assert "all 2 rows of the product, 1 beside it" in text
+    assert "seeds:          0, 1, 2; every point under one, then under the next" in text
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith(" 1")}
+    assert "learning_rate=0.001 " in rows["1a"]
+    assert rows["1a"].rstrip().endswith("0.9")
+    assert "learning_rate=0.001, depth=1 " in rows["1b"]
+    assert "published: others" in text
 
 
 def test_trials_option_is_in_the_plan(study_path: Path) -> None:
@@ -96,45 +117,12 @@ def test_check_is_quick_and_loads_nothing_heavy(study_path: Path) -> None:
     assert min(seconds) < 1.0
 
 
-def test_data_folder_is_described(tmp_path: Path) -> None:
-    write_phantoms("phantom-brats", tmp_path, cases=2, seed=0, size=32)
-    console = Console(file=io.StringIO(), width=120)
-    describe_data(tmp_path, (), console)
-    assert isinstance(console.file, io.StringIO)
-    text = console.file.getvalue()
-    assert "layout:         brats" in text
-    assert "patients:       2" in text
-    assert "flair, t1ce, t1, t2" in text
-
-
-def test_data_setting_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StudyFileError, match="--set"):
-        describe_data(tmp_path, ("image_size=many",), Console(file=io.StringIO()))
-
-
-def described(folder: Path, *settings: str) -> str:
-    console = Console(file=io.StringIO(), width=160)
-    describe_data(folder, settings, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_data_tells_what_the_masks_hold_and_what_nothing_names(tmp_path: Path) -> None:
-    write_phantoms("phantom-ct", tmp_path / "ct", cases=2, seed=0, size=32)
-    named = described(tmp_path / "ct", "target=organs")
-    assert "left_lung = 156, right_lung = 251 (organs)" in named
-    assert "0, 156, 251 in " in named
-    assert "UNKNOWN" not in named
-    hint = "UNKNOWN: 156, 251: say what they are with data.classes"
-    assert hint in described(tmp_path / "ct", "target=binary")
-
-
 def test_check_with_data_looks_at_the_folder(tmp_path: Path, study_path: Path) -> None:
     folder = tmp_path / "ct"
     write_phantoms("phantom-ct", folder, cases=2, seed=0, size=32)
     with pytest.raises(DataError, match="brats"):
         plan(Request(study_path, data=folder, overrides=("layout=brats",)))
-    text = plan(Request(study_path, data=folder, overrides=("layout=pairs", "target=organs")))
+    text = plan(Request(study_path, data=folder, overrides=("layout=lab-ct", "target=organs")))
     assert "images or volumes of 2 patients, grey -> left_lung = 156" in text
 
 

@@ -58,6 +58,28 @@ def test_pipe_gets_one_line_per_start_epoch_and_end(study_path: Path) -> None:
     ]
 
 
+def test_trial_of_a_grid_is_called_by_its_point_and_seed(study_path: Path) -> None:
+    overrides = ("method=grid", "learning_rate=1e-3", "base_filters=4", "run_cap=null",
+                 "seeds=[3]", "points=[{name: first}]")  # fmt: skip
+    ledger, console = open_ledger(study_path, *overrides), Console(file=io.StringIO(), width=200)
+    start(ledger, PlainScreen(ledger, console))
+    assert isinstance(console.file, io.StringIO)
+    assert "trial 0 (first, seed 3) starts: learning_rate=0.001" in console.file.getvalue()
+    lines = picture(LiveScreen(ledger, terminal()))
+    assert max(len(line) for line in lines) <= 80
+
+
+def test_live_table_names_the_point_and_the_seed(study_path: Path) -> None:
+    overrides = ("method=grid", "learning_rate=1e-3", "base_filters=4", "run_cap=null",
+                 "seeds=[3]", "points=[{name: first}]")  # fmt: skip
+    ledger = open_ledger(study_path, *overrides)
+    screen = LiveScreen(ledger, terminal())
+    start(ledger, screen)
+    lines = picture(screen)
+    assert any(line.strip().startswith("0 first/3") for line in lines)
+    assert max(len(line) for line in lines) <= 80
+
+
 def test_continued_trial_says_where_it_goes_on(study_path: Path) -> None:
     before = open_ledger(study_path)
     order = before.ask()

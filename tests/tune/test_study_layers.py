@@ -91,6 +91,7 @@ def test_file_without_a_demo_part_is_read_as_it_is(load):
         ("learning_rate={min: 0.1, max: 0.2}", "learning_rate", FloatRange(0.1, 0.2)),
         ("dropout=0.5", "dropout", Constant(0.5)),
         ("base_filters.values=[8]", "base_filters", Choice((8,))),
+        ("parameters.channels=flair", "channels", Constant("flair")),
     ],
 )
 def test_override_reaches_a_parameter(load, override, name, domain):

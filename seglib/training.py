@@ -1,0 +1,217 @@
+"""Training: network, loss, optimiser and scaler of one run, and how an epoch moves them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seglib.augment import build_augment
+from seglib.data.loader import Batch, iterate
+from seglib.data.store import Store
+from seglib.device import build_autocast, choose_dtype
+from seglib.errors import DivergedError, InfeasibleError
+from seglib.evaluate import score_rows
+from seglib.losses import build_loss
+from seglib.metrics import Scores, Tally, mask_planes, predict_planes
+from seglib.optim import build_optimizer, learning_rate_at
+from seglib.recipe import Recipe
+from seglib.seeds import derive_seed
+from seglib.unet import UNet
+
+__all__ = ["TrainPass", "Training"]
+
+MOST_SKIPPED_IN_A_ROW = 10
+
+
+@dataclass(frozen=True)
+class TrainPass:
+    """What one pass over the training slices came to.
+
+    ``dice`` is taken from the very forward passes that trained, with augmentation and
+    dropout, while the weights moved on: by the rule of the validation score, but of a
+    network that was never one and the same.
+
+    Args:
+        loss: Mean per slice.
+        dice: Per case, then over cases and foreground classes; see :class:`Scores`.
+        num_skipped: Steps that were not finite; neither figure counts them.
+    """
+
+    loss: float
+    dice: float
+    num_skipped: int
+
+
+class Training:
+    """One training run between its epochs.
+
+    Args:
+        recipe: The knobs.
+        store: The prepared slices.
+        train: Rows of the store to train on.
+        seed: Of this run.
+        device: Where to train.
+
+    Raises:
+        InfeasibleError: The network cannot work on this image size, or the data lack a channel.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: Store,
+        train: NDArray[np.int64],
+        *,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        if store.image_size < 2 ** (recipe.depth + 1):
+            raise InfeasibleError(
+                f"depth {recipe.depth} leaves less than 2 pixels of a {store.image_size} px image"
+            )
+        self.recipe, self.store, self.train = recipe, store, train
+        self.seed, self.device = seed, device
+        self.channels = recipe.seen_channels(store.channels)
+        with _seeded(derive_seed(seed, "weights"), device):
+            model = UNet(
+                recipe,
+                num_channels=len(self.channels),
+                num_logits=store.target.num_logits,
+                shares=None if recipe.lab_exact else _shares(store, train),
+            )
+        # Instance normalisation is faster in the plain order on a CPU, all else in channels-last.
+        plain = device.type == "cpu" and recipe.norm in ("instance", "group")
+        order = torch.contiguous_format if plain else torch.channels_last
+        self.model = model.to(device=device, memory_format=order)  # type: ignore[call-overload]
+        self.loss = build_loss(recipe, store.target).to(device)
+        self.augment = build_augment(recipe, store.target.mirror_pairs(), store.fill)
+        self.optimizer = build_optimizer(recipe, self.model.parameters())
+        self.autocast = build_autocast(recipe.precision, device)
+        half = choose_dtype(recipe.precision, device) == torch.float16
+        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`load` needs; its tensors are the living ones."""
+        return {
+            "recipe": self.recipe.model_dump_json(),
+            "seed": self.seed,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state that :meth:`state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+
+    def train_epoch(self, number: int) -> TrainPass:
+        """One pass over the training slices; ``number`` counts from 1."""
+        self.model.train()
+        tally, cases = Tally(self.store.target), self.store.index["case"].to_numpy()
+        total, seen, skipped, in_a_row = 0.0, 0, 0, 0
+        num_steps = math.ceil(len(self.train) / self.recipe.batch_size)
+        if self.augment is not None:
+            self.augment.reseed(derive_seed(self.seed, "augment", number))
+        batches = iterate(
+            self.store,
+            self.train,
+            batch_size=self.recipe.batch_size,
+            seed=derive_seed(self.seed, "order", number),
+            shuffle=True,
+            augment=self.augment,
+            foreground_fraction=self.recipe.foreground_fraction,
+            channels=self.channels,
+            device=self.device,
+        )
+        with _seeded(derive_seed(self.seed, "dropout", number), self.device):
+            for step, batch in enumerate(batches):
+                self._set_learning_rate(number - 1 + step / num_steps)
+                step_made = self._step(batch)
+                if step_made is None:
+                    skipped, in_a_row = skipped + 1, in_a_row + 1
+                    if in_a_row >= min(MOST_SKIPPED_IN_A_ROW, num_steps):
+                        raise DivergedError(f"epoch {number}: {in_a_row} steps not finite in a row")
+                    continue
+                in_a_row, (loss, logits) = 0, step_made
+                total, seen = total + loss * len(batch.rows), seen + len(batch.rows)
+                tally.update(
+                    predict_planes(logits, self.store.target),
+                    mask_planes(batch.mask, self.store.target),
+                    list(cases[batch.rows.numpy()]),
+                )
+        return TrainPass(total / max(seen, 1), tally.scores().dice, skipped)
+
+    def validate(self, rows: NDArray[np.int64]) -> tuple[Scores, float]:
+        """Scores and mean loss per slice of some rows."""
+        self.model.eval()
+        return score_rows(
+            self.model,
+            self.store,
+            rows,
+            loss=self.loss,
+            batch_size=self.recipe.batch_size,
+            device=self.device,
+            autocast=self.autocast,
+            channels=self.channels,
+        )
+
+    def _set_learning_rate(self, progress: float) -> None:
+        rate = learning_rate_at(self.recipe, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _step(self, batch: Batch) -> tuple[float, Tensor] | None:
+        """One update; loss and finest logits, or None when it or its gradient is not finite."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast:
+            logits = self.model(batch.image)
+        loss = _supervise(self.loss, logits, batch.mask)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            return None
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        limit = self.recipe.grad_clip or math.inf
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        # A scaler finds overflow of float16 by itself and lowers its scale.
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            return None
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return value, logits[0].detach()
+
+
+def _shares(store: Store, rows: NDArray[np.int64]) -> list[float]:
+    """Share of the training pixels in each output channel of the network."""
+    columns = [f"px_{name}" for name in store.target.classes]
+    counts = store.index[columns].iloc[rows].sum().to_numpy(np.float64)
+    shares: list[float] = (counts / (len(rows) * store.image_size**2)).tolist()
+    return [1 - sum(shares), *shares] if store.target.kind == "organs" else shares
+
+
+def _supervise(loss: nn.Module, logits: list[Tensor], mask: Tensor) -> Tensor:
+    """The loss of each decoder level, halved in weight from level to level (nnU-Net's rule)."""
+    weights = [0.5**level for level in range(len(logits))]
+    total = torch.zeros((), device=mask.device)
+    for level, (weight, level_logits) in enumerate(zip(weights, logits, strict=True)):
+        total = total + weight * loss(level_logits, mask[:, :: 2**level, :: 2**level])
+    return total / sum(weights)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Run a block from its own seed and put the process's generators back afterwards."""
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tune.intervals import adjust_holm, half_widths, mean_interval
+
+
+@pytest.mark.parametrize("num_cases", [2, 5, 47])
+def test_one_seed_is_the_paired_t_interval(num_cases: int) -> None:
+    rng = np.random.default_rng(num_cases)
+    before, after = rng.normal(size=(2, num_cases))
+    found = mean_interval((after - before)[None])
+    wanted = stats.ttest_rel(after, before)
+    low, high = wanted.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-12)
+    assert found.p == pytest.approx(wanted.pvalue, rel=1e-12)
+
+
+@pytest.mark.parametrize("num_seeds", [1, 2, 3])
+@pytest.mark.parametrize("num_cases", [5, 47])
+def test_interval_covers_the_truth_as_often_as_it_says(num_seeds: int, num_cases: int) -> None:
+    """In 4,000 searches each, whatever share of the variance seeds, cases and the rest have."""
+    rng = np.random.default_rng([num_seeds, num_cases])
+    shape = (4000, num_seeds, num_cases)
+    for of_seeds, of_cases, of_rest in (
+        (0, 1, 1),
+        (0.5, 1, 1),
+        (1, 0, 0.5),
+        (0.1, 0, 1),
+        (1, 1, 1),
+    ):
+        tables = of_cases * rng.normal(size=(shape[0], 1, num_cases))
+        tables = tables + of_rest * rng.normal(size=shape)
+        if num_seeds > 1:  # one seed cannot tell how much seeds differ, and claims not to
+            tables = tables + of_seeds * rng.normal(size=(shape[0], num_seeds, 1))
+        covered = np.abs(tables.mean(axis=(1, 2))) <= half_widths(tables)
+        assert covered.mean() >= 0.93, (of_seeds, of_cases, of_rest)
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    cases = np.random.default_rng(0).normal(size=20)
+    alike, apart = np.stack([cases] * 3), np.stack([cases - 1, cases, cases + 1])
+    assert half_widths(apart) > 3 * half_widths(alike)
+
+
+@pytest.mark.parametrize("shape", [(1, 9), (3, 9), (2, 4)])
+def test_interval_leaves_out_zero_just_when_p_is_below_5_percent(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).normal(size=shape)
+    noise -= noise.mean()
+    edge = half_widths(noise)
+    assert mean_interval(noise + edge).p == pytest.approx(0.05)
+    assert mean_interval(noise + 1.01 * edge).separable
+    assert mean_interval(noise - 1.01 * edge).separable
+    assert not mean_interval(noise + 0.99 * edge).separable
+    assert mean_interval(noise - noise.mean()).p == pytest.approx(1, abs=1e-6)
+
+
+def test_one_case_has_no_interval() -> None:
+    found = mean_interval(np.array([[1.0], [2.0], [3.0]]))
+    assert found.estimate == 2
+    assert math.isnan(found.low)
+    assert math.isnan(found.p)
+    assert not found.known
+    assert not found.separable
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_change_that_is_the_same_everywhere_is_certain(num_seeds: int) -> None:
+    found = mean_interval(np.full((num_seeds, 4), 2.0))
+    assert (found.low, found.high) == (2, 2)
+    assert found.p < 1e-9
+    assert mean_interval(np.zeros((num_seeds, 4))).p == 1
+
+
+def test_holm_by_hand() -> None:
+    adjusted = adjust_holm([0.01, math.nan, 0.04, 0.03])
+    assert adjusted[0] == pytest.approx(0.03)  # the smallest of three
+    assert math.isnan(adjusted[1])
+    assert adjusted[3] == pytest.approx(0.06)
+    assert adjusted[2] == pytest.approx(0.06)  # never less than what was smaller before
+
+
+def test_holm_stays_below_one() -> None:
+    assert adjust_holm([0.6, 0.9]) == [1.0, 1.0]

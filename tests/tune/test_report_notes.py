@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from seglib.data.store import Store
+from tests.tune.report_runs import epoch_row
+from tests.tune.test_report import SCORES, fill
+from tune.evidence import RunData, gather
+from tune.ledger import Ledger
+from tune.report_notes import PHANTOMS, describe_run, note_run, warn_run
+from tune.run_directory import RunDirectory
+from tune.study_file import load_study
+
+
+def read(run: Path) -> RunData:
+    (data,) = gather(run)
+    return data
+
+
+def test_run_is_described_with_its_counts(task: Path, store: Store) -> None:
+    told = dict(describe_run(read(task)))
+    info = store.info
+    assert told["Study"] == "task1, grid: 2 points"
+    assert told["Data"] == (
+        f"phantom-brats, generated PHANTOMS: {info.num_groups} patients, {info.num_cases} cases, "
+        f"{info.num_slices} slices"
+    )
+    assert told["Images"] == "flair, t1ce, t1, t2 at 32 px → WT, TC, ET"
+    assert told["Split"].startswith("by patient, seed 7: training 2 patients, 2 cases, ")
+    assert "validation 4 patients" in told["Split"]
+    assert "locked test 2 patients" in told["Split"]
+    assert told["Training"] == "3 epochs; seeds: 0, 1, 2"
+    assert told["Machine"]
+
+
+def test_complete_run_on_phantoms_has_one_warning_and_a_note_on_the_data(task: Path) -> None:
+    assert warn_run(read(task)) == [PHANTOMS]
+    assert note_run(read(task)) == ["3 slices that show nothing of the body were left out."]
+
+
+def test_split_by_slice_is_warned_of(task: Path) -> None:
+    path = task / "splits.json"
+    known = json.loads(path.read_text()) | {"warning": "split by slice: too good to be true"}
+    path.write_text(json.dumps(known))
+    assert "Split by slice: too good to be true." in warn_run(read(task))
+
+
+def test_what_is_not_done_is_named(partial: Path) -> None:
+    notes = note_run(read(partial))
+    assert "8 of 12 trials have not started." in notes
+    assert "2b (trial 3, seed 0) is not finished: 1 of 3 epochs." in notes
+
+
+def test_search_at_work_is_named(partial: Path) -> None:
+    with RunDirectory(partial).locked():
+        assert note_run(read(partial))[0] == "The search is running: the figures are those of now."
+    assert not any("is running" in note for note in note_run(read(partial)))
+
+
+def test_failure_restart_and_skipped_steps_are_named(partial: Path, store: Store) -> None:
+    run = RunDirectory(partial)
+    run.write_environment(store)
+    starts = json.loads(run.environment.read_text())["starts"]
+    starts[-1]["versions"]["torch"] = "9.9"
+    starts[-1]["commit"] = "0123456789abcdef"
+    run.environment.write_text(json.dumps({"starts": starts}))
+    ledger = Ledger(load_study(run.study, demo=False), run.settle_storage(None))
+    order = ledger.ask()
+    assert order is not None
+    ledger.report(order.number, epoch_row(2, 0.4) | {"skipped_steps": 2})
+    ledger.finish(order.number, "diverged: epoch 3: loss nan")
+    notes_file = partial / "trials" / "0" / "notes.txt"
+    notes_file.write_text("the last checkpoint was damaged\n")
+    notes = note_run(read(partial))
+    for said in (
+        "The search was started 2 times and went on each time.",
+        "2b (trial 3, seed 0) failed after 2 of 3 epochs: Diverged: epoch 3: loss nan.",
+        "2b (trial 3, seed 0) skipped 2 training steps that were not finite.",
+        "1a (trial 0, seed 0): The last checkpoint was damaged.",
+    ):
+        assert said in notes
+    assert any(note.startswith("torch changed between starts: ") for note in notes)
+    assert any(note.startswith("The source changed between starts: ") for note in notes)
+
+
+def test_trial_without_figures_per_case_is_named(task: Path) -> None:
+    (task / "trials" / "0" / "final.csv").unlink()
+    assert note_run(read(task))[-1] == (
+        "Trained by a version that wrote no figures per case of the last epoch, so in no "
+        "comparison: 1a (trial 0, seed 0)."
+    )
+
+
+def test_trials_that_were_stopped_early_are_named_in_one_sentence(study_path: Path) -> None:
+    run = RunDirectory(study_path.parent / "run")
+    study = load_study(study_path, demo=False)
+    run.settle_study(study)
+    fill(Ledger(study, run.settle_storage(None)), SCORES)
+    stopped = [note for note in note_run(read(run.path)) if "Stopped early" in note]
+    assert stopped == [
+        "Stopped early, so in no comparison: trial 1 after 1 of 3 epochs; "
+        "trial 3 after 1 of 3 epochs."
+    ]

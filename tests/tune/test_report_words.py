@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.tune.test_ablation import point
+from tune.ablation import Effect, find_effects
+from tune.comparisons import compare
+from tune.evidence import gather
+from tune.report_words import describe_curves, say_effects, say_lead, say_methods, say_versions
+from tune.run_directory import RunDirectory
+from tune.study_file import load_study
+
+
+@pytest.fixture
+def effect() -> Effect:
+    return find_effects([point("a", 0.8, loss="bce"), point("b", 0.9, loss="dice")]).effects[0]
+
+
+def test_all_comparisons_are_counted(effect: Effect) -> None:
+    blank = replace(effect, interval=replace(effect.interval, low=-1.0, p=0.3), p_holm=0.6)
+    lucky = replace(effect, p_holm=0.06)
+    assert say_effects([blank]) == "1 comparison: no interval leaves out 0."
+    assert say_effects([blank, lucky, effect]) == (
+        "3 comparisons: 2 intervals of 95 % leave out 0, 1 after Holm's correction for all of them."
+    )
+    assert "1 interval of 95 % leaves out 0, none after" in say_effects([lucky])
+
+
+def test_lead_counts_trials_and_names_the_best_point(task: Path, suite: Path) -> None:
+    lead = say_lead(gather(task), [])
+    assert lead.startswith(
+        "2 points, 6 of 6 trials complete. Highest Dice after the last epoch: 0."
+    )
+    assert lead.endswith("(1b).")
+    assert say_lead(gather(suite), []) == "4 points in 2 studies, 12 of 12 trials complete."
+
+
+def test_curves_are_told_to_those_who_cannot_see_them(task: Path) -> None:
+    (run,) = gather(task)
+    said = describe_curves(run.points[0])
+    assert said.startswith("Learning curves of 1a, 3 trials; after 3 epochs: training loss 0.")
+    assert re.search(r"validation Dice 0\.[67]\d\d$", said)
+
+
+def test_methods_have_the_numbers_of_the_run(task: Path) -> None:
+    runs = gather(task)
+    effects = [effect for block in compare(runs) for effect in block.effects]
+    said = " ".join(say_methods(runs, effects))
+    assert "Each recipe was trained 3 times, once under each seed, for 3 epochs on 2 cases" in said
+    assert "scored on 4 cases" in said
+    assert "2 cases stay locked away" in said
+    assert "1 comparison" in said
+    assert "one seed" not in said
+    assert "within the same seed" in said
+
+
+def test_trainings_with_seeds_of_their_own_are_not_called_paired(
+    study_path: Path, effect: Effect
+) -> None:
+    run = RunDirectory(study_path.parent / "run")
+    study = load_study(study_path, demo=False)
+    run.settle_study(study)
+    run.settle_storage(None)
+    assert "Each training had a seed of its own" in say_methods(gather(run.path), [effect])[-1]
+
+
+def test_one_seed_is_said_to_tell_nothing_of_another_training(task: Path) -> None:
+    single = find_effects(
+        [point("a", 0.8, seeds=1, loss="bce"), point("b", 0.9, seeds=1, loss="dice")]
+    ).effects
+    assert "nothing about another training" in say_methods(gather(task), single)[-1]
+
+
+def test_versions_are_told_once_for_runs_that_share_them(suite: Path) -> None:
+    said = say_versions(gather(suite))
+    assert said.count("torch ") == 1
+    assert "Python 3." in said

@@ -1,0 +1,223 @@
+"""RunData: what a report is made from, gathered from one run directory or a suite's folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seglib.data.splits import Splits
+from seglib.errors import Problem, RunError
+from tune.ablation import case_scores
+from tune.entries import Entry
+from tune.factors import describe_points
+from tune.run_view import RunView, view_run
+from tune.study_file import StudyFile
+
+__all__ = ["PointData", "RunData", "TrialData", "gather"]
+
+FINAL = "final.csv"
+LEGACY = "legacy.csv"
+NOTES = "notes.txt"
+_TEXT = {"case": "str", "class": "str"}
+
+
+@dataclass(frozen=True, eq=False)
+class TrialData:
+    """One trial: what the ledger and what its folder hold.
+
+    Args:
+        entry: From the ledger.
+        final: Figures per case and class of the network after the last epoch; None
+            where the trial did not get there.
+        legacy: How the lab's notebooks would have scored the same network.
+        note: What happened to the trial besides training; may be empty.
+    """
+
+    entry: Entry
+    final: pd.DataFrame | None
+    legacy: Mapping[str, float] | None
+    note: str
+
+    @property
+    def column(self) -> int:
+        """Which seed it has; 0 where the study names none."""
+        return self.entry.seed or 0
+
+    @property
+    def complete(self) -> bool:
+        """Did it train to its end?"""
+        return self.entry.state == "COMPLETE"
+
+    @property
+    def seconds(self) -> float:
+        """Time of all its epochs."""
+        return sum(row["seconds"] for row in self.entry.rows)
+
+    def epochs(self) -> pd.DataFrame:
+        """One row per epoch."""
+        return pd.DataFrame([dict(row) for row in self.entry.rows])
+
+
+@dataclass(frozen=True, eq=False)
+class PointData:
+    """One recipe of a grid, or of a search, with the trials that trained it.
+
+    Args:
+        name: The study's name for it, else the settings that tell it from the others.
+        recipe: All knobs.
+        settings: Factor -> level, for the factors that differ within the run.
+        trials: By number.
+    """
+
+    name: str
+    recipe: Mapping[str, Any]
+    settings: Mapping[str, str]
+    trials: tuple[TrialData, ...]
+
+    @property
+    def complete(self) -> list[TrialData]:
+        """The trials that trained to their end."""
+        return [trial for trial in self.trials if trial.complete]
+
+    @property
+    def trained(self) -> list[TrialData]:
+        """The trials with at least one epoch."""
+        return [trial for trial in self.trials if trial.entry.rows]
+
+    def scores(self) -> pd.DataFrame:
+        """Dice of the last epoch: a row per case, a column per seed."""
+        columns = {
+            trial.column: case_scores(trial.final)
+            for trial in self.complete
+            if trial.final is not None
+        }
+        return pd.DataFrame(columns).sort_index() if columns else pd.DataFrame()
+
+
+@dataclass(frozen=True, eq=False)
+class RunData:
+    """One run directory.
+
+    Args:
+        view: Study and ledger.
+        points: By the number of their first trial.
+        splits: Which groups train and which validate; None before they are drawn.
+        starts: What was written down each time that the search started.
+    """
+
+    view: RunView
+    points: tuple[PointData, ...]
+    splits: Splits | None
+    starts: tuple[Mapping[str, Any], ...]
+
+    @property
+    def study(self) -> StudyFile:
+        """What was searched."""
+        return self.view.study
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.view.folder.path.name
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What the search trained on, see :mod:`tune.data_summary`; empty before it started."""
+        data: Mapping[str, Any] = self.starts[-1].get("data", {}) if self.starts else {}
+        return data
+
+
+def gather(folder: Path, storage: str | None = None) -> tuple[RunData, ...]:
+    """Read a run directory, or each run directory in a suite's folder.
+
+    Nothing is written, so a search may be running meanwhile.
+
+    Args:
+        folder: The one or the other.
+        storage: The ledger's database, where its URL has a password in it.
+
+    Returns:
+        One or more runs; those of a suite by name.
+
+    Raises:
+        RunError: There is no run, or a file of a run is damaged.
+    """
+    folder = folder.resolve()
+    if (folder / "study.yaml").is_file():
+        return (_gather_run(folder, storage),)
+    inside = sorted(folder.glob("*/study.yaml"), key=lambda path: _natural(path.parent.name))
+    if not inside:
+        found = "no study.yaml, here or one folder down" if folder.is_dir() else "no such folder"
+        wanted = "a run directory, such as runs/brats, or a suite's folder"
+        raise RunError(str(folder), [Problem("run", found, wanted)])
+    return tuple(_gather_run(path.parent, storage) for path in inside)
+
+
+def _gather_run(folder: Path, storage: str | None) -> RunData:
+    view = view_run(folder, storage)
+    splits = Splits.load(view.folder.splits) if view.folder.splits.exists() else None
+    return RunData(view, tuple(_points(view)), splits, tuple(view.folder.starts()))
+
+
+def _points(view: RunView) -> list[PointData]:
+    """Trials of the same recipe and name are one point."""
+    together: dict[tuple[str, str], list[Entry]] = {}
+    for entry in view.entries:
+        if entry.started:
+            recipe = json.dumps(dict(entry.recipe), sort_keys=True)
+            together.setdefault((entry.point, recipe), []).append(entry)
+    groups = list(together.values())
+    settings = describe_points([group[0].recipe for group in groups])
+    return [
+        PointData(
+            name=group[0].point or _name(group[0], told, view.study),
+            recipe=group[0].recipe,
+            settings=told,
+            trials=tuple(_read_trial(view.folder.path, entry) for entry in group),
+        )
+        for group, told in zip(groups, settings, strict=True)
+    ]
+
+
+def _name(entry: Entry, settings: Mapping[str, str], study: StudyFile) -> str:
+    """A short name for what has none; for sampled or for many settings the number is shorter."""
+    if study.method != "grid" or not 0 < len(settings) <= 3:
+        return f"trial {entry.number}"
+    return ", ".join(f"{factor} {level}" for factor, level in settings.items())
+
+
+def _read_trial(run: Path, entry: Entry) -> TrialData:
+    folder = run / "trials" / str(entry.number)
+    complete, notes = entry.state == "COMPLETE", folder / NOTES
+    legacy = _read_table(folder / LEGACY) if complete else None
+    return TrialData(
+        entry=entry,
+        final=_read_table(folder / FINAL) if complete else None,
+        legacy=None if legacy is None else _first_row(legacy),
+        note=notes.read_text(encoding="utf-8").strip() if notes.exists() else "",
+    )
+
+
+def _read_table(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    try:
+        # an empty cell is a gap, but a case may be called NA or 0012
+        return pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise RunError(str(path), [Problem("table", f"an unreadable file ({error})")]) from None
+
+
+def _first_row(table: pd.DataFrame) -> dict[str, float]:
+    return {str(name): float(value) for name, value in table.iloc[0].items()}
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts task2 before task10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

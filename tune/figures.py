@@ -1,0 +1,239 @@
+"""The figures of a report: learning curves, effects, cases.
+
+Line style and darkness tell apart what colour does, so that they are readable in grey.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tune.ablation import Effect, signed
+from tune.drawing import INK, PAPER, TRAIN, VAL, blank, to_png, to_svg
+
+__all__ = ["CurvePanel", "Drawing", "draw_cases", "draw_curve_sheet", "draw_curves", "draw_effects"]
+
+_CELL = (3.4, 3.6)  # a panel of curves, in inches
+# what is drawn in the two axes of a panel: column, label, colour, dash
+_LINES = {
+    "loss": (("train_loss", "train", TRAIN, "--"), ("val_loss", "validation", VAL, "-")),
+    "Dice": (("train_dice", "train", TRAIN, "--"), ("dice", "validation", VAL, "-")),
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure in both formats.
+
+    Args:
+        svg: For the page.
+        png: For a document.
+    """
+
+    svg: str
+    png: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class CurvePanel:
+    """The learning curves of one point.
+
+    Args:
+        name: Of the point.
+        seeds: One table of epochs per trial.
+        alt: What there is to see, in words.
+    """
+
+    name: str
+    seeds: Sequence[pd.DataFrame]
+    alt: str
+
+
+def draw_curves(panels: Sequence[CurvePanel]) -> list[str]:
+    """One figure per point: loss and Dice over the epochs, the same axes for all.
+
+    Args:
+        panels: The points; each has at least one epoch.
+
+    Returns:
+        An SVG for each.
+    """
+    ranges, drawings = _ranges(panels), []
+    for panel in panels:
+        with blank(*_CELL, constrained=False) as figure:
+            _draw_panel(_add_pair(figure, row=0, column=0), panel, ranges)
+            drawings.append(to_svg(figure, panel.alt))
+    return drawings
+
+
+def draw_curve_sheet(panels: Sequence[CurvePanel], alt: str) -> bytes:
+    """All points on one sheet, as a lab report shows them.
+
+    Args:
+        panels: The points; each has at least one epoch.
+        alt: What there is to see, in words.
+
+    Returns:
+        A PNG.
+    """
+    ranges = _ranges(panels)
+    columns = len(panels) if len(panels) < 4 else min(4, math.isqrt(len(panels) - 1) + 1)
+    rows = math.ceil(len(panels) / columns)
+    with blank(_CELL[0] * columns, _CELL[1] * rows, constrained=False) as figure:
+        for place, panel in enumerate(panels):
+            row, column = divmod(place, columns)
+            _draw_panel(_add_pair(figure, row=row, column=column), panel, ranges)
+        return to_png(figure, alt)
+
+
+def draw_effects(effects: Sequence[Effect], alt: str) -> Drawing:
+    """A forest plot: an interval per comparison, grouped by factor.
+
+    Args:
+        effects: By factor; at least one.
+        alt: What there is to see, in words.
+
+    Returns:
+        The drawing.
+    """
+    factors = list(dict.fromkeys(effect.factor for effect in effects))
+    height = 0.85 + 0.36 * len(effects) + 0.34 * len(factors)
+    with blank(7.6, height) as figure:
+        axes = figure.subplots()
+        axes.axvline(0, color=INK, linewidth=1)
+        at = 0.0
+        ticks: dict[float, str] = {}
+        for factor in factors:
+            axes.annotate(
+                factor, (0, at), xycoords=("axes fraction", "data"), xytext=(-4, 0),
+                textcoords="offset points", ha="right", va="center", weight="bold", size=10,
+            )  # fmt: skip
+            for effect in (effect for effect in effects if effect.factor == factor):
+                at += 1
+                ticks[at] = _effect_label(effect)
+                _draw_effect(axes, effect, at)
+            at += 1.25
+        axes.set_yticks(list(ticks), list(ticks.values()))
+        axes.set_ylim(at - 0.5, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.set_xlabel("change in Dice points, last epoch (right of 0: better)")
+        return Drawing(to_svg(figure, alt), to_png(figure, alt))
+
+
+def draw_cases(scores: Mapping[str, pd.Series[float]], alt: str) -> Drawing:
+    """Dice of every case, a line of dots and a box per point.
+
+    Args:
+        scores: Point -> one number per case; at least one point with a case.
+        alt: What there is to see, in words.
+
+    Returns:
+        The drawing.
+    """
+    with blank(7.6, 0.8 + 0.42 * len(scores)) as figure:
+        axes = figure.subplots()
+        axes.boxplot(
+            [series.to_numpy() for series in scores.values()], orientation="horizontal",
+            positions=range(len(scores)), widths=0.62, showfliers=False, whis=(5, 95),
+            medianprops={"color": VAL, "linewidth": 2}, boxprops={"color": INK},
+            whiskerprops={"color": INK}, capprops={"color": INK},
+        )  # fmt: skip
+        for place, series in enumerate(scores.values()):
+            # spread by the golden ratio: no two neighbours alike, and the same every time
+            offsets = (np.arange(len(series)) * 0.618) % 1 * 0.44 - 0.22
+            axes.plot(series, place + offsets, "o", color=VAL, markersize=3, alpha=0.55, mew=0)
+        axes.set_yticks(range(len(scores)), list(scores))
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("Dice of a case, last epoch, mean over seeds")
+        return Drawing(to_svg(figure, alt), to_png(figure, alt))
+
+
+def _add_pair(figure: Figure, *, row: int, column: int) -> tuple[Axes, Axes]:
+    """Two axes, one above the other, in a cell of a grid that is counted from the top left."""
+    width, height = figure.get_size_inches()
+    left, right, bottom, top, gap = 0.56, 0.12, 0.48, 0.34, 0.16
+    each = (_CELL[1] - bottom - top - gap) / 2
+    x, y = column * _CELL[0] + left, height - (row + 1) * _CELL[1] + bottom
+    size = ((_CELL[0] - left - right) / width, each / height)
+    lower = figure.add_axes((x / width, y / height, *size))
+    upper = figure.add_axes((x / width, (y + each + gap) / height, *size), sharex=lower)
+    return upper, lower
+
+
+def _draw_panel(
+    pair: tuple[Axes, Axes], panel: CurvePanel, ranges: Mapping[str, tuple[float, float]]
+) -> None:
+    for axes, (word, lines) in zip(pair, _LINES.items(), strict=True):
+        for column, label, color, dash in lines:
+            seeds = [table.set_index("epoch")[column] for table in panel.seeds if column in table]
+            if not seeds:
+                continue
+            furthest = max(map(len, seeds))
+            whole = [seed for seed in seeds if len(seed) == furthest]
+            mean = pd.concat(whole, axis="columns").mean(axis="columns")
+            thin = [(seed, 0.7, 0.55, "") for seed in seeds if len(seeds) > 1]
+            for line, width, alpha, name in (*thin, (mean, 2.0, 1.0, label)):
+                axes.plot(
+                    line.index, line, color=color, linestyle=dash, linewidth=width, alpha=alpha,
+                    label=name or None, marker="o" if len(line) == 1 else "",
+                )  # fmt: skip
+        axes.set_ylabel(word)
+        axes.set_ylim(*ranges[word])
+        axes.set_xlim(*ranges["epoch"])
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    pair[0].tick_params(labelbottom=False)
+    pair[1].set_xlabel("epoch")
+    pair[0].set_title(_short(panel.name, 42), loc="left")
+    pair[1].legend(loc="best", fontsize=8, handlelength=2.2)
+
+
+def _ranges(panels: Sequence[CurvePanel]) -> dict[str, tuple[float, float]]:
+    """The same axes for all points; Dice from 0 to 1, the loss as high as it goes."""
+    tables = [table for panel in panels for table in panel.seeds]
+    columns = [table[name] for table in tables for name, *_ in _LINES["loss"] if name in table]
+    losses = pd.concat(columns) if columns else pd.Series([1.0])
+    # the first steps may be far above all that follows
+    ends = [column.iloc[-1] for column in columns] or [1.0]
+    high = float(max(losses.quantile(0.98) if len(losses) > 100 else losses.max(), *ends))
+    low = min(0.0, float(losses.min()))
+    last = max(float(table["epoch"].max()) for table in tables)
+    top = high + 0.06 * (high - low or 1.0)
+    return {"loss": (low, top), "Dice": (-0.02, 1.02), "epoch": (min(1.0, last - 1), last)}
+
+
+def _draw_effect(axes: Axes, effect: Effect, at: float) -> None:
+    found = effect.interval
+    pooled = effect.num_pairs > 1
+    if found.known:
+        axes.plot([found.low, found.high], [at, at], color=VAL, linewidth=2.6 if pooled else 1.6)
+    axes.plot(
+        [found.estimate], [at], "D" if pooled else "o", color=VAL, markersize=7,
+        markerfacecolor=VAL if found.separable else PAPER, markeredgewidth=1.6,
+    )  # fmt: skip
+    text = f"{signed(found.estimate)} "
+    text += f"[{signed(found.low)}, {signed(found.high)}]" if found.known else "(one case)"
+    axes.annotate(
+        text, (1, at), xycoords=("axes fraction", "data"), xytext=(8, 0),
+        textcoords="offset points", va="center", weight="bold" if pooled else "normal",
+    )  # fmt: skip
+
+
+def _effect_label(effect: Effect) -> str:
+    change = f"{_short(effect.before, 24)} → {_short(effect.after, 24)}"
+    detail = effect.setting if effect.num_pairs > 1 else " → ".join(effect.names)
+    return f"{change}\n{_short(detail, 44)}"
+
+
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,169 @@
+"""Intervals for a mean over seeds and cases, and p values for many comparisons at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, stats
+
+__all__ = ["LEVEL", "Interval", "adjust_holm", "half_widths", "mean_interval"]
+
+LEVEL = 0.95
+_SMALLEST_P = 1e-12
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean, what it may be, and how surprising it would be if the truth were 0.
+
+    Args:
+        estimate: The mean.
+        low: Lower end; NaN where there can be no interval.
+        high: Upper end; NaN where there can be no interval.
+        p: Two-sided p value; the interval leaves out 0 just when it is below 5 %.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def known(self) -> bool:
+        """Is there an interval at all?"""
+        return math.isfinite(self.low)
+
+    @property
+    def separable(self) -> bool:
+        """Does the interval leave out 0?"""
+        return self.known and not self.low <= 0 <= self.high
+
+
+def mean_interval(table: NDArray[np.float64]) -> Interval:
+    """Mean of a crossed table, with a 95 % interval for other seeds and other cases.
+
+    Rows and columns are both random: another training and another patient would give
+    another number. With one row it is the paired t interval over cases. With one
+    column there is no interval, as nothing says how much cases differ.
+
+    Args:
+        table: One number per seed and case.
+
+    Shape:
+        - table: ``(S, C)``, without gaps
+
+    Returns:
+        The interval; NaN ends and p where there is none.
+    """
+    estimate = float(table.mean())
+    num_seeds, num_cases = table.shape
+    if num_cases < 2:
+        return Interval(estimate, math.nan, math.nan, math.nan)
+    of_seeds, of_cases = (float(part) for part in _variance_parts(table))
+    shape = (num_seeds, num_cases)
+    half = math.sqrt(float(_squared_half_width(of_seeds, of_cases, shape, 1 - LEVEL)))
+    if num_seeds == 1:
+        p = _p_of_one_seed(estimate, of_cases, num_cases)
+    else:
+        p = _p_of_many_seeds(estimate, (of_seeds, of_cases), shape)
+    return Interval(estimate, estimate - half, estimate + half, p)
+
+
+def half_widths(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    r"""Half the width of the interval of :func:`mean_interval`, for many tables at once.
+
+    .. math:: h^2 = \frac{t_{S-1}^2 MS_{seed} + t_{C-1}^2 \max(MS_{case} - MS_{rest}, 0)}{S C}
+
+    Each part has its own quantile: that of few seeds is wide, and only their share of
+    the variance pays for it. Satterthwaite's single quantile covers 88 to 93 % instead
+    of 95 % where two or three seeds differ as much as the cases do.
+
+    Args:
+        tables: One number per seed and case.
+
+    Shape:
+        - tables: ``(..., S, C)``, ``C`` at least 2
+        - returns: ``(...)``
+
+    Returns:
+        The half widths.
+
+    Source:
+        The sum of squares with a quantile for each follows Howe 1974, JASA 69:789.
+    """
+    shape = (tables.shape[-2], tables.shape[-1])
+    return np.sqrt(_squared_half_width(*_variance_parts(tables), shape, 1 - LEVEL))
+
+
+def adjust_holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction: the chance that even one of all comparisons is a false alarm.
+
+    Args:
+        p_values: One per comparison; NaN where there is none, and it stays so.
+
+    Returns:
+        The corrected values in the same order.
+    """
+    adjusted = [math.nan] * len(p_values)
+    order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    largest = 0.0
+    for rank, (p, place) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p))
+        adjusted[place] = largest
+    return adjusted
+
+
+def _variance_parts(
+    tables: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variance of the mean that is due to the seeds, and what cases add to it."""
+    num_seeds, num_cases = tables.shape[-2:]
+    by_case = num_seeds * tables.mean(axis=-2).var(axis=-1, ddof=1)
+    if num_seeds == 1:
+        return np.zeros_like(by_case), by_case / num_cases
+    by_seed = num_cases * tables.mean(axis=-1).var(axis=-1, ddof=1)
+    rest = (
+        tables
+        - tables.mean(axis=-1, keepdims=True)
+        - tables.mean(axis=-2, keepdims=True)
+        + tables.mean(axis=(-2, -1), keepdims=True)
+    )
+    of_rest = (rest**2).sum(axis=(-2, -1)) / ((num_seeds - 1) * (num_cases - 1))
+    count = num_seeds * num_cases
+    return by_seed / count, np.maximum(by_case - of_rest, 0.0) / count
+
+
+def _squared_half_width(
+    of_seeds: NDArray[np.float64] | float,
+    of_cases: NDArray[np.float64] | float,
+    shape: tuple[int, ...],
+    alpha: float,
+) -> NDArray[np.float64]:
+    num_seeds, num_cases = shape
+    of_few = stats.t.isf(alpha / 2, num_seeds - 1) ** 2 if num_seeds > 1 else 0.0
+    of_many = stats.t.isf(alpha / 2, num_cases - 1) ** 2
+    return np.asarray(of_few * of_seeds + of_many * of_cases, np.float64)
+
+
+def _p_of_one_seed(estimate: float, variance: float, num_cases: int) -> float:
+    if variance == 0:
+        return float(estimate == 0)
+    return float(2 * stats.t.sf(abs(estimate) / math.sqrt(variance), num_cases - 1))
+
+
+def _p_of_many_seeds(estimate: float, parts: tuple[float, float], shape: tuple[int, int]) -> float:
+    """The level at which the interval would just touch 0."""
+
+    def excess(log_p: float) -> float:
+        squared = _squared_half_width(parts[0], parts[1], shape, math.exp(log_p))
+        return float(squared) - estimate**2
+
+    if excess(0.0) >= 0:  # the estimate is 0
+        return 1.0
+    if excess(math.log(_SMALLEST_P)) <= 0:
+        return _SMALLEST_P
+    return math.exp(optimize.brentq(excess, math.log(_SMALLEST_P), 0.0))

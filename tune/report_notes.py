@@ -1,0 +1,184 @@
+"""What a reader of a report must know besides its figures: doubts, gaps, failures, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from seglib.data.spec import PHANTOM_LAYOUTS
+from tune.evidence import PointData, RunData, TrialData
+
+__all__ = ["PHANTOMS", "describe_run", "note_run", "warn_run"]
+
+PHANTOMS = (
+    "PHANTOMS: the images are generated, not patients. The figures show that the software "
+    "works, nothing else."
+)
+_PARTS = {"train": "training", "val": "validation", "test": "locked test"}
+
+
+def describe_run(run: RunData) -> list[tuple[str, str]]:
+    """What was run: study, data with counts, split, training.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Term and text of each line.
+    """
+    study, data = run.study, run.data
+    epochs = sorted({point.recipe["epochs"] for point in run.points if "epochs" in point.recipe})
+    seeds = ", ".join(map(str, study.seeds)) if study.seeds else f"one, from {study.seed}"
+    lines = [
+        (
+            "Study",
+            f"{study.name}, {study.method}: {len(run.points)} points" + _said(study.description),
+        ),
+        ("Data", _describe_data(run)),
+        ("Split", _describe_split(run)),
+        ("Training", f"{' or '.join(map(str, epochs)) or '?'} epochs; seeds: {seeds}"),
+    ]
+    if data.get("image_size"):
+        classes = ", ".join(data.get("classes", ()))
+        text = f"{', '.join(data.get('channels', ()))} at {data['image_size']} px → {classes}"
+        lines.insert(2, ("Images", text))
+    device = run.starts[-1].get("device") if run.starts else None
+    return [*lines, ("Machine", str(device))] if device else lines
+
+
+def warn_run(run: RunData) -> list[str]:
+    """What makes the figures doubtful, to be said before them.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Sentences.
+    """
+    warnings = [PHANTOMS] if _is_phantom(run) else []
+    if run.splits is not None and run.splits.warning:
+        warnings.append(_sentence(run.splits.warning))
+    notes = run.data.get("notes", ())
+    return warnings + [_sentence(note) for note in notes if "own patient" in note]
+
+
+def note_run(run: RunData) -> list[str]:
+    """What is missing, failed or was done again.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Sentences.
+    """
+    notes = [*_note_progress(run), *_note_starts(run)]
+    notes += [_sentence(note) for note in run.data.get("notes", ()) if "own patient" not in note]
+    trials = [(point, trial) for point in run.points for trial in point.trials]
+    notes += _note_missing(trials)
+    notes += [text for point, trial in trials for text in _note_trial(point, trial)]
+    refused = [entry for entry in run.view.entries if entry.state == "FAIL" and not entry.started]
+    if refused:
+        notes.append(f"{len(refused)} proposals could not run here, such as: {refused[-1].reason}")
+    return notes
+
+
+def _note_progress(run: RunData) -> list[str]:
+    notes = ["The search is running: the figures are those of now."] if run.view.held else []
+    planned = run.study.num_planned
+    started = sum(entry.started for entry in run.view.entries)
+    if planned is not None and started < planned:
+        notes.append(f"{planned - started} of {planned} trials have not started.")
+    return notes
+
+
+def _note_starts(run: RunData) -> list[str]:
+    notes = []
+    if len(run.starts) > 1:
+        notes.append(f"The search was started {len(run.starts)} times and went on each time.")
+    versions = [start.get("versions", {}) for start in run.starts]
+    for name in dict.fromkeys(name for known in versions for name in known):
+        used = list(dict.fromkeys(str(known.get(name)) for known in versions))
+        if len(used) > 1:
+            notes.append(f"{name} changed between starts: {' → '.join(used)}.")
+    commits = list(dict.fromkeys(str(start.get("commit"))[:10] for start in run.starts))
+    if len(commits) > 1:
+        notes.append(f"The source changed between starts: {' → '.join(commits)}.")
+    return notes
+
+
+def _note_missing(trials: Sequence[tuple[PointData, TrialData]]) -> list[str]:
+    """Trials that are in no comparison: in a long search they are many, so in one sentence."""
+    stopped = [
+        f"{_name(point, trial)} after {_length(trial)}"
+        for point, trial in trials
+        if trial.entry.state == "PRUNED"
+    ]
+    bare = [_name(*pair) for pair in trials if pair[1].complete and pair[1].final is None]
+    notes = [f"Stopped early, so in no comparison: {'; '.join(stopped)}."] if stopped else []
+    if bare:
+        notes.append(
+            "Trained by a version that wrote no figures per case of the last epoch, so in no "
+            f"comparison: {'; '.join(bare)}."
+        )
+    return notes
+
+
+def _note_trial(point: PointData, trial: TrialData) -> list[str]:
+    entry, name = trial.entry, _name(point, trial)
+    notes = []
+    if entry.state == "RUNNING":
+        notes.append(f"{name} is not finished: {_length(trial)}.")
+    elif entry.state == "FAIL":
+        notes.append(f"{name} failed after {_length(trial)}: {_sentence(entry.reason)}")
+    skipped = sum(row.get("skipped_steps", 0) for row in entry.rows)
+    if skipped:
+        notes.append(f"{name} skipped {skipped:.0f} training steps that were not finite.")
+    if trial.note:
+        notes.append(f"{name}: {_sentence(trial.note)}")
+    return notes
+
+
+def _name(point: PointData, trial: TrialData) -> str:
+    number = f"trial {trial.entry.number}"
+    seed = "" if trial.entry.seed is None else f", seed {trial.entry.seed}"
+    return number if point.name == number else f"{point.name} ({number}{seed})"
+
+
+def _length(trial: TrialData) -> str:
+    return f"{len(trial.entry.rows)} of {trial.entry.recipe.get('epochs', '?')} epochs"
+
+
+def _describe_data(run: RunData) -> str:
+    data, asked = run.data, run.study.data.layout
+    # generated patients lie in a folder of one of the layouts
+    layout = f"{asked}, generated PHANTOMS" if _is_phantom(run) else data.get("layout", asked)
+    return f"{layout}: {_count(data)}" if "patients" in data else layout
+
+
+def _describe_split(run: RunData) -> str:
+    if run.splits is None:
+        return "not drawn yet"
+    parts = run.data.get("parts")
+    counts = [f"{_PARTS[name]} {_count(parts[name])}" for name in _PARTS if parts and name in parts]
+    text = f"by {run.splits.by}, seed {run.splits.seed}"
+    return f"{text}: {'; '.join(counts)}" if counts else text
+
+
+def _count(counts: Mapping[str, int]) -> str:
+    words = {"patients": "patient", "cases": "case", "slices": "slice"}
+    return ", ".join(
+        f"{counts[name]:,} {word if counts[name] == 1 else name}" for name, word in words.items()
+    )
+
+
+def _is_phantom(run: RunData) -> bool:
+    return bool(run.data.get("phantom")) or run.study.data.layout in PHANTOM_LAYOUTS
+
+
+def _said(text: str) -> str:
+    return f". {text}" if text else ""
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,68 @@
+"""RunView: a search as it stands, read from its run directory without writing there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from seglib.errors import Problem, RunError
+from tune.entries import Entry, read_entries
+from tune.run_directory import RunDirectory
+from tune.storage import view_storage
+from tune.study_file import StudyFile, load_study
+
+__all__ = ["RunView", "view_run"]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What a run directory holds; another process may be at it.
+
+    Args:
+        folder: The run directory.
+        study: What is searched.
+        place: Where the ledger lies: a file, or a database URL.
+        entries: All trials, by number.
+        held: Is a process at work here?
+    """
+
+    folder: RunDirectory
+    study: StudyFile
+    place: Path | str
+    entries: tuple[Entry, ...]
+    held: bool
+
+
+def view_run(run: Path, storage: str | None = None) -> RunView:
+    """Read study and ledger.
+
+    Args:
+        run: The run directory.
+        storage: The ledger's database, where its URL has a password in it.
+
+    Returns:
+        The search as it is now.
+
+    Raises:
+        RunError: It is not a run directory, or its ledger cannot be read.
+        StudyFileError: Its study file is damaged.
+    """
+    folder = RunDirectory(run.resolve())
+    if not folder.study.is_file():
+        found = "no study.yaml" if run.is_dir() else "no such folder"
+        raise RunError(str(run), [Problem("run directory", found, "one, such as runs/brats")])
+    study = load_study(folder.study, demo=False)
+    place = storage or _place_of(folder)
+    held = folder.is_held()  # asked first, so that a trial seen in training has its process
+    entries = tuple(read_entries(study.name, view_storage(place)))
+    return RunView(folder, study, place, entries, held)
+
+
+def _place_of(folder: RunDirectory) -> Path | str:
+    name = folder.storage_name()
+    if name is None or name == folder.journal.name:
+        return folder.journal
+    if ":***@" in name:
+        hint = f"its URL with the password in place of ***: {name}"
+        raise RunError("command line", [Problem("--storage", "nothing", "the database", hint)])
+    return name
