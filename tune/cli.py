@@ -160,7 +160,7 @@ def report(
     while the search runs. --storage is needed only if the ledger is a database with
     a password.
     """
-    from tune.page import show_report
+    from tune.reporting.page import show_report
 
     show_report(run, _console(), storage)
 

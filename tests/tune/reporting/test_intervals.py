@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tune.intervals import adjust_holm, half_widths, mean_interval
+from tune.reporting.intervals import adjust_holm, half_widths, mean_interval
 
 
 @pytest.mark.parametrize("num_cases", [2, 5, 47])

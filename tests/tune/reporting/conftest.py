@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seglib.data.store import Store
-from tests.tune.report_runs import make_run, write_study
+from tests.tune.reporting.runs import make_run, write_study
 
 
 @pytest.fixture(scope="session")

@@ -18,20 +18,20 @@ from rich.table import Table
 from rich.text import Text
 
 from seglib.files import write_whole
-from tune.ablation import Effect
-from tune.comparisons import Block, compare
-from tune.evidence import PointData, RunData, gather
-from tune.figures import (
+from tune.leaderboard import as_clock
+from tune.reporting.ablation import Effect
+from tune.reporting.comparisons import Block, compare
+from tune.reporting.evidence import PointData, RunData, gather
+from tune.reporting.figures import (
     CurvePanel,
     draw_cases,
     draw_curve_sheet,
     draw_curves,
     draw_effects,
 )
-from tune.leaderboard import as_clock
-from tune.report_notes import describe_run, note_run, warn_run
-from tune.report_tables import NONE, as_memory, legacy_rows, point_rows
-from tune.report_words import describe_curves, say_effects, say_lead, say_methods, say_versions
+from tune.reporting.notes import describe_run, note_run, warn_run
+from tune.reporting.tables import NONE, as_memory, legacy_rows, point_rows
+from tune.reporting.words import describe_curves, say_effects, say_lead, say_methods, say_versions
 
 __all__ = ["render_points", "show_report", "write_report"]
 

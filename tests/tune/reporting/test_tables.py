@@ -12,9 +12,9 @@ from seglib.metrics import Tally
 from seglib.recipe import Recipe
 from seglib.target import Target
 from tests.tune.test_report import SCORES, fill
-from tune.evidence import gather
 from tune.ledger import Ledger
-from tune.report_tables import PointRow, as_memory, legacy_rows, point_rows
+from tune.reporting.evidence import gather
+from tune.reporting.tables import PointRow, as_memory, legacy_rows, point_rows
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 

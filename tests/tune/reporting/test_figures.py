@@ -9,10 +9,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.tune.report_runs import epoch_row
-from tests.tune.test_ablation import point
-from tune.ablation import Effect, find_effects, signed
-from tune.figures import CurvePanel, draw_cases, draw_curve_sheet, draw_curves, draw_effects
+from tests.tune.reporting.runs import epoch_row
+from tests.tune.reporting.test_ablation import point
+from tune.reporting.ablation import Effect, find_effects, signed
+from tune.reporting.figures import (
+    CurvePanel,
+    draw_cases,
+    draw_curve_sheet,
+    draw_curves,
+    draw_effects,
+)
 
 
 def epochs(*scores: float) -> pd.DataFrame:

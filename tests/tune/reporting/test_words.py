@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.tune.test_ablation import point
-from tune.ablation import Effect, find_effects
-from tune.comparisons import compare
-from tune.evidence import gather
-from tune.report_words import describe_curves, say_effects, say_lead, say_methods, say_versions
+from tests.tune.reporting.test_ablation import point
+from tune.reporting.ablation import Effect, find_effects
+from tune.reporting.comparisons import compare
+from tune.reporting.evidence import gather
+from tune.reporting.words import describe_curves, say_effects, say_lead, say_methods, say_versions
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 

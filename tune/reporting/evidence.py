@@ -13,9 +13,9 @@ import pandas as pd
 
 from seglib.data.splits import Splits
 from seglib.errors import Problem, RunError
-from tune.ablation import case_scores
 from tune.entries import Entry
-from tune.factors import describe_points
+from tune.reporting.ablation import case_scores
+from tune.reporting.factors import describe_points
 from tune.run_view import RunView, view_run
 from tune.study_file import StudyFile
 

@@ -7,8 +7,8 @@ import pytest
 
 from seglib.data.store import Store
 from seglib.errors import RunError
-from tests.tune.report_runs import make_run, write_study
-from tune.evidence import gather
+from tests.tune.reporting.runs import make_run, write_study
+from tune.reporting.evidence import gather
 
 
 def test_trials_of_a_recipe_are_one_point(partial: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from seglib.recipe import Recipe
-from tests.tune.report_runs import final_table
-from tune.ablation import Point, case_scores, find_effects
+from tests.tune.reporting.runs import final_table
+from tune.reporting.ablation import Point, case_scores, find_effects
 
 CASES = [f"c{number}" for number in range(10)]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tune.ablation import Effect
-from tune.evidence import PointData, RunData
+from tune.reporting.ablation import Effect
+from tune.reporting.evidence import PointData, RunData
 
 __all__ = ["describe_curves", "say_effects", "say_lead", "say_methods", "say_versions"]
 

@@ -1,7 +1,7 @@
 """Ablation: what each factor of a grid changed, from pairs of points that differ in it alone.
 
 A *point* is one recipe, trained with one or more seeds. Figures are in Dice points,
-that is hundredths. What a factor is, see :mod:`tune.factors`.
+that is hundredths. What a factor is, see :mod:`tune.reporting.factors`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune.factors import describe_points, differ_in, in_words, order_levels
-from tune.intervals import Interval, adjust_holm, mean_interval
+from tune.reporting.factors import describe_points, differ_in, in_words, order_levels
+from tune.reporting.intervals import Interval, adjust_holm, mean_interval
 
 __all__ = [
     "Ablation",

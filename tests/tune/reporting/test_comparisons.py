@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tune.comparisons import compare
-from tune.evidence import RunData, gather
+from tune.reporting.comparisons import compare
+from tune.reporting.evidence import RunData, gather
 
 
 def factors(runs: tuple[RunData, ...]) -> list[set[str]]:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from seglib.cost import count_parameters
 from seglib.errors import InfeasibleError
 from seglib.recipe import Recipe
-from tune.evidence import PointData, RunData, TrialData
 from tune.leaderboard import as_clock
 from tune.report import best_row
+from tune.reporting.evidence import PointData, RunData, TrialData
 
 __all__ = ["LegacyRow", "PointRow", "as_memory", "legacy_rows", "point_rows"]
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from seglib.recipe import Recipe
-from tune.factors import describe_points, differ_in, order_levels
+from tune.reporting.factors import describe_points, differ_in, order_levels
 
 AUGMENTED = {"rotation_deg": 10.0, "zoom": 0.2}
 

@@ -11,8 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tune.ablation import Ablation, Effect, Point, correct, find_effects
-from tune.evidence import PointData, RunData
+from tune.reporting.ablation import Ablation, Effect, Point, correct, find_effects
+from tune.reporting.evidence import PointData, RunData
 
 __all__ = ["Block", "compare"]
 

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from seglib.data.store import Store
-from tests.tune.report_runs import epoch_row
+from tests.tune.reporting.runs import epoch_row
 from tests.tune.test_report import SCORES, fill
-from tune.evidence import RunData, gather
 from tune.ledger import Ledger
-from tune.report_notes import PHANTOMS, describe_run, note_run, warn_run
+from tune.reporting.evidence import RunData, gather
+from tune.reporting.notes import PHANTOMS, describe_run, note_run, warn_run
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 

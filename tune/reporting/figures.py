@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from tune.ablation import Effect, signed
-from tune.drawing import INK, PAPER, TRAIN, VAL, blank, to_png, to_svg
+from tune.reporting.ablation import Effect, signed
+from tune.reporting.drawing import INK, PAPER, TRAIN, VAL, blank, to_png, to_svg
 
 __all__ = ["CurvePanel", "Drawing", "draw_cases", "draw_curve_sheet", "draw_curves", "draw_effects"]
 

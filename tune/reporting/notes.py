@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from seglib.data.spec import PHANTOM_LAYOUTS
-from tune.evidence import PointData, RunData, TrialData
+from tune.reporting.evidence import PointData, RunData, TrialData
 
 __all__ = ["PHANTOMS", "describe_run", "note_run", "warn_run"]
 

@@ -12,10 +12,10 @@ from rich.console import Console
 
 from seglib.data.store import Store
 from seglib.errors import RunError
-from tests.tune.report_runs import make_run, write_study
+from tests.tune.reporting.runs import make_run, write_study
 from tune.cli import main
-from tune.evidence import gather
-from tune.page import render_points, show_report, write_report
+from tune.reporting.evidence import gather
+from tune.reporting.page import render_points, show_report, write_report
 from tune.run_directory import RunDirectory
 
 VOID = {"meta", "br"}
