@@ -109,7 +109,7 @@ def fit(
         started = time.perf_counter()
         reset_peak_memory(run.device)
         trained = run.train_epoch(number)
-        scores, val_loss = run.validate(parts["val"])
+        scores, val_loss = run.validate(parts["val"], number)
         figures = _figures(trained, scores, val_loss)
         score = figures[metric]
         if not all(map(math.isfinite, (trained.loss, val_loss, score))):

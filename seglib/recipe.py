@@ -42,6 +42,11 @@ class Recipe(BaseModel):
         "batch", description="normalisation after each 3x3 convolution"
     )
     dropout: float = Field(0.0, ge=0.0, le=0.9, description="probability; after pools and joins")
+    norm_statistics: Literal["recomputed", "running"] = Field(
+        "recomputed",
+        description="batch norm after dropout is scored with statistics that are recomputed "
+        "without dropout, or with those that ran along",
+    )
     residual: bool = Field(False, description="add each block's input to its output")
     deep_supervision: bool = Field(False, description="train coarser decoder levels too")
     lab_exact: bool = Field(

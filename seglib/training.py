@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seglib.augment import build_augment
+from seglib.batch_norm import recompute_statistics
 from seglib.data.loader import Batch, iterate
 from seglib.data.store import Store
 from seglib.device import build_autocast, choose_dtype
@@ -29,6 +31,7 @@ from seglib.unet import UNet
 __all__ = ["TrainPass", "Training"]
 
 MOST_SKIPPED_IN_A_ROW = 10
+STATISTICS_BATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,12 @@ class Training:
                 )
         return TrainPass(total / max(seen, 1), tally.scores().dice, skipped)
 
-    def validate(self, rows: NDArray[np.int64]) -> tuple[Scores, float]:
-        """Scores and mean loss per slice of some rows."""
+    def validate(self, rows: NDArray[np.int64], number: int) -> tuple[Scores, float]:
+        """Scores and mean loss per slice of some rows, after epoch ``number``."""
         self.model.eval()
+        recipe = self.recipe
+        if recipe.norm == "batch" and recipe.dropout and recipe.norm_statistics == "recomputed":
+            self._recompute_statistics(number)
         return score_rows(
             self.model,
             self.store,
@@ -164,6 +170,19 @@ class Training:
             autocast=self.autocast,
             channels=self.channels,
         )
+
+    def _recompute_statistics(self, number: int) -> None:
+        batches = iterate(
+            self.store,
+            self.train,
+            batch_size=self.recipe.batch_size,
+            seed=derive_seed(self.seed, "statistics", number),
+            shuffle=True,
+            channels=self.channels,
+            device=self.device,
+        )
+        images = (batch.image for batch in islice(batches, STATISTICS_BATCHES))
+        recompute_statistics(self.model, images, self.autocast)
 
     def _set_learning_rate(self, progress: float) -> None:
         rate = learning_rate_at(self.recipe, progress)

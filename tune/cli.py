@@ -134,7 +134,9 @@ def data(
 
 @app.command()
 def status(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory, as runs/brats.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Run directory, or a suite's folder of them.")
+    ],
     storage: Storage = None,
 ) -> None:
     """Show how a search stands; it may be running meanwhile.

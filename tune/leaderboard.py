@@ -23,7 +23,7 @@ from tune.report import (
     class_columns,
     parameter_columns,
 )
-from tune.run_view import view_run
+from tune.run_view import RunView, find_runs, view_run
 from tune.study_file import StudyFile
 
 __all__ = ["as_clock", "count_states", "render_leaderboard", "show_leaderboard", "show_status"]
@@ -39,7 +39,7 @@ def show_status(run: Path, console: Console, storage: str | None = None) -> None
     """Print how a search stands. Nothing is written, so another process may be at it.
 
     Args:
-        run: The run directory.
+        run: The run directory, or a suite's folder of them.
         console: Where to print.
         storage: The ledger's database, where its URL has a password in it.
 
@@ -47,7 +47,11 @@ def show_status(run: Path, console: Console, storage: str | None = None) -> None
         RunError: It is not a run directory, or its ledger cannot be read.
         StudyFileError: Its study file is damaged.
     """
-    view = view_run(run, storage)
+    for one in find_runs(run):
+        _show_run(view_run(one, storage), console)
+
+
+def _show_run(view: RunView, console: Console) -> None:
     study, entries, place, held = view.study, view.entries, view.place, view.held
     console.print(_headline(study, entries, place), markup=False, highlight=False, soft_wrap=True)
     for entry in entries:

@@ -47,6 +47,7 @@ class Request:
         address: Of a Ray cluster, or ``local``.
         storage: Database URL of the ledger; None for a journal file.
         cache: Where prepared stores go instead, to be shared with other searches.
+        report: Write ``report.html`` at the end? A suite writes one for all its studies.
     """
 
     space: Path
@@ -57,6 +58,7 @@ class Request:
     address: str = "local"
     storage: str | None = None
     cache: Path | None = None
+    report: bool = True
 
     def load(self) -> StudyFile:
         """The study as asked for, faults and all told at once."""
@@ -95,14 +97,8 @@ class Request:
                 "command line", [Problem("--trials", text, "a whole number above 0, or +N")]
             )
         if more and study.run_cap is None:
-            raise StudyFileError(
-                "command line",
-                [
-                    Problem(
-                        "--trials", text, "a plain number, as the study has no run_cap to add to"
-                    )
-                ],
-            )
+            wanted = "a plain number, as the study has no run_cap to add to"
+            raise StudyFileError("command line", [Problem("--trials", text, wanted)])
         return int(text) + (study.run_cap or 0 if more else 0)
 
 
@@ -151,6 +147,10 @@ def run_search(request: Request, console: Console) -> int:
                 console.print(f"note: {note}", style="yellow", markup=False)
         if not _conclude(ledger, folder, console):
             code = code or 1
+        elif request.report and code < 128:
+            from tune.reporting.page import add_report
+
+            add_report(folder.path, console, request.storage)
     if code >= 128:
         console.print("interrupted: the same command goes on from here", style="yellow")
     return code

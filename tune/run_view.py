@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tune.run_directory import RunDirectory
 from tune.storage import view_storage
 from tune.study_file import StudyFile, load_study
 
-__all__ = ["RunView", "view_run"]
+__all__ = ["RunView", "find_runs", "view_run"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,29 @@ class RunView:
     place: Path | str
     entries: tuple[Entry, ...]
     held: bool
+
+
+def find_runs(folder: Path) -> tuple[Path, ...]:
+    """The run directory itself, or those in a suite's folder, by name.
+
+    Args:
+        folder: The one or the other.
+
+    Returns:
+        One or more run directories.
+
+    Raises:
+        RunError: It is neither.
+    """
+    folder = folder.resolve()
+    if (folder / "study.yaml").is_file():
+        return (folder,)
+    inside = [path.parent for path in folder.glob("*/study.yaml")]
+    if not inside:
+        found = "no study.yaml, here or one folder down" if folder.is_dir() else "no such folder"
+        wanted = "a run directory, such as runs/brats, or a suite's folder"
+        raise RunError(str(folder), [Problem("run", found, wanted)])
+    return tuple(sorted(inside, key=lambda run: _natural(run.name)))
 
 
 def view_run(run: Path, storage: str | None = None) -> RunView:
@@ -66,3 +90,8 @@ def _place_of(folder: RunDirectory) -> Path | str:
         hint = f"its URL with the password in place of ***: {name}"
         raise RunError("command line", [Problem("--storage", "nothing", "the database", hint)])
     return name
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts task2 before task10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

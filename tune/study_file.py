@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from seglib.data.spec import DataSpec, SplitSpec
-from seglib.errors import Problem, StudyFileError
+from seglib.errors import InfeasibleError, Problem, StudyFileError
 from seglib.recipe import Recipe
 from tune.field_checks import did_you_mean, list_words, read_model
 from tune.space import GRID_LIMIT, Space
@@ -31,7 +31,7 @@ from tune.study_parts import (
     Resources,
     Tracking,
 )
-from tune.study_points import point_names, read_points
+from tune.study_points import GivenPoint, point_names, read_points
 from tune.study_space import read_space
 from tune.yaml_lines import Node, read_yaml
 
@@ -141,6 +141,7 @@ class _Reader:
             self._refuse_grid_keys(head.method)
         if found is not None:
             parts["early_terminate"] = self._settle(parts["early_terminate"], found.space)
+            self._check_channels(found.space, points, parts["data"])
         name = self._name(head.name if head else None)
         run_cap = self._run_cap(head, parts["budget"], found.space if found else None)
         if len(problems) > before or head is None or found is None:
@@ -168,6 +169,23 @@ class _Reader:
                     hint = f"it belongs under {above}:"
                 self.fault(node, key, "an unknown key", "", hint)
         return tuple(ignored)
+
+    def _check_channels(
+        self, space: Space, points: Sequence[GivenPoint], data: DataSpec | None
+    ) -> None:
+        """Channels that the network may see must be among those of the data, if those are named."""
+        if data is None or data.channels is None or "channels" not in space:
+            return
+        wanted = [*(space["channels"].domain.grid() or ())]
+        wanted += [point.values["channels"] for point in points if "channels" in point.values]
+        specs = self.root.get("parameters")
+        node = specs.get("channels") if specs else None
+        for value in dict.fromkeys(map(str, wanted)):
+            try:
+                Recipe(channels=value).seen_channels(data.channels)
+            except InfeasibleError:
+                known = f"all, or some of {' + '.join(data.channels)}, as data.channels names them"
+                self.fault(node, "parameters.channels", f"'{value}'", known)
 
     def _check_demo(self, part: Node | None, *, demo: bool) -> bool:
         """Is this the demo form? `demo: true` marks one that was resolved before."""

@@ -93,7 +93,7 @@ def load_suite(request: Request) -> Suite:
     studies = _gather(str(path), asked, Request.load)
     _require_own_folders(path, studies)
     folder = request.out / (f"{name}-demo" if any(one.demo for one in studies) else name)
-    requests = tuple(replace(one, out=folder) for one in asked)
+    requests = tuple(replace(one, out=folder, report=False) for one in asked)
     return Suite(name, head.description, requests, tuple(studies), folder)
 
 
@@ -214,8 +214,9 @@ def _run_one(request: Request, console: Console) -> int:
 
 
 def _conclude(suite: Suite, request: Request, console: Console) -> None:
-    """Write ``suite.csv`` and show it."""
+    """Write ``suite.csv`` and the report, and show them."""
     from seglib.files import write_whole
+    from tune.reporting.page import add_report
     from tune.suite_table import list_lines, render_lines, write_lines
 
     lines = [
@@ -233,4 +234,6 @@ def _conclude(suite: Suite, request: Request, console: Console) -> None:
     for note in dict.fromkeys(study.published.note for study in suite.studies):
         if note:
             console.print(f"published: {note}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"table: {path.resolve()}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"table:       {path.resolve()}", markup=False, highlight=False, soft_wrap=True)
+    if any((suite.folder / study.folder_name).exists() for study in suite.studies):
+        add_report(suite.folder, console, request.storage)

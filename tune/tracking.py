@@ -140,12 +140,13 @@ class WandbTracker:
     def _new_run(self, order: Order) -> Any:
         import wandb
 
-        file = self._ledger.file
+        file, entry = self._ledger.file, self._ledger.entry(order.number)
+        name = f"{file.name}-{entry.point or order.number}"
         return wandb.init(
             project=file.project or "segtune",
             entity=file.entity,
             group=file.name,
-            name=f"{file.name}-{order.number}",
+            name=name if entry.seed is None else f"{name}-seed{entry.seed}",
             id=f"{self._ledger.uid}-{order.number}",
             resume="allow" if self._mode == "online" else None,
             dir=self._folder,

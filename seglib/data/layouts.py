@@ -94,6 +94,7 @@ LAYOUTS: dict[str, Layout] = {
 
 # The layout that each kind of phantom is written in.
 _WRITTEN_AS = {"phantom-brats": "brats", "phantom-xray": "pairs", "phantom-ct": "lab-ct"}
+_ONE_IMAGE_EACH = "(.+)"  # a drawn chest is a patient of its own, and known to be
 
 
 def find_datasets(
@@ -152,6 +153,8 @@ def find_dataset(spec: DataSpec, root: Path) -> Dataset:
         raise DataError(str(root), [_several(found)])
     name, place = found[0]
     problems: list[Problem] = []
+    if spec.layout == "phantom-xray":
+        spec = spec.model_copy(update={"patient": spec.patient or _ONE_IMAGE_EACH})
     dataset = LAYOUTS[name].read(spec, place, problems)
     if problems or dataset is None:
         raise DataError(str(root), gathered(problems))

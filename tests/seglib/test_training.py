@@ -27,7 +27,7 @@ def test_dice_of_a_pass_is_the_validation_score_of_the_same_slices(
     with torch.no_grad():
         run.model.get_parameter("heads.0.bias").fill_(0.0)
     trained = run.train_epoch(1)
-    scores, loss = run.validate(run.train)
+    scores, loss = run.validate(run.train, 1)
     assert trained.dice == pytest.approx(scores.dice, abs=1e-4)
     assert trained.dice > 0.02
     assert scores.num_cases == len(split.train)

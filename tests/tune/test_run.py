@@ -65,6 +65,12 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "execute", start)
 
 
+def test_report_is_written_at_the_end(search: Search) -> None:
+    page = (search.folder.path / "report.html").read_text()
+    assert "<h1>tiny" in page
+    assert (search.folder.path / "figures").is_dir()
+
+
 def test_every_trial_ended_in_one_of_optunas_words(search: Search) -> None:
     assert [entry.number for entry in search.entries] == [0, 1, 2, 3]
     assert {entry.state for entry in search.entries} <= {"COMPLETE", "PRUNED"}

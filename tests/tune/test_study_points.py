@@ -190,3 +190,19 @@ def test_points_of_the_demo_take_the_place_of_the_others(load):
         ("", 2),
         ("", 2),
     ]
+
+
+def test_channels_that_the_data_lack_are_told(load):
+    text = (
+        "method: grid\ndata: {layout: brats, channels: [flair, t1ce]}\n"
+        "parameters:\n  channels: {values: [all, flair, t1ce+pet]}\n"
+        "points: [{name: x, channels: t2}]\n"
+    )
+    with pytest.raises(StudyFileError) as caught:
+        load(text)
+    assert [(one.place, one.found) for one in caught.value.problems] == [
+        ("parameters.channels (line 4)", "'t1ce+pet'"),
+        ("parameters.channels (line 4)", "'t2'"),
+    ]
+    assert "some of flair + t1ce" in str(caught.value)
+    load(text.replace("+pet", "+flair").replace("channels: t2", "channels: t1ce"))

@@ -276,6 +276,11 @@ def test_whole_suite_is_trained_once_and_shown_in_one_table(
     # the same data, recipes and seeds: two studies of a suite are paired, too
     assert [row["score"] for row in rows[:2]] == [row["score"] for row in rows[2:]]
     assert "published: found by others" in capsys.readouterr().out
+    assert "<h1>whole" in (request_.out / "whole" / "report.html").read_text()
+    assert not (request_.out / "whole" / "first" / "report.html").exists()
+    assert main(["status", str(request_.out / "whole")]) == 0
+    status = capsys.readouterr().out
+    assert status.index("first: 2 of 2 trials ended") < status.index("second: 2 of 2 trials ended")
     monkeypatch.setattr("tune.executor.execute", None)  # nothing is left to train
     assert main([str(word) for word in words]) == 0
     assert capsys.readouterr().out.count("nothing is left to train") == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from seglib.errors import Problem, RunError
 from tune.entries import Entry
 from tune.reporting.ablation import case_scores
 from tune.reporting.factors import describe_points
-from tune.run_view import RunView, view_run
+from tune.run_view import RunView, find_runs, view_run
 from tune.study_file import StudyFile
 
 __all__ = ["PointData", "RunData", "TrialData", "gather"]
@@ -149,14 +148,7 @@ def gather(folder: Path, storage: str | None = None) -> tuple[RunData, ...]:
         RunError: There is no run, or a file of a run is damaged.
     """
     folder = folder.resolve()
-    if (folder / "study.yaml").is_file():
-        return (_gather_run(folder, storage),)
-    inside = sorted(folder.glob("*/study.yaml"), key=lambda path: _natural(path.parent.name))
-    if not inside:
-        found = "no study.yaml, here or one folder down" if folder.is_dir() else "no such folder"
-        wanted = "a run directory, such as runs/brats, or a suite's folder"
-        raise RunError(str(folder), [Problem("run", found, wanted)])
-    return tuple(_gather_run(path.parent, storage) for path in inside)
+    return tuple(_gather_run(run, storage) for run in find_runs(folder))
 
 
 def _gather_run(folder: Path, storage: str | None) -> RunData:
@@ -216,8 +208,3 @@ def _read_table(path: Path) -> pd.DataFrame | None:
 
 def _first_row(table: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(value) for name, value in table.iloc[0].items()}
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts task2 before task10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

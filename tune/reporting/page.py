@@ -33,7 +33,7 @@ from tune.reporting.notes import describe_run, note_run, warn_run
 from tune.reporting.tables import NONE, as_memory, legacy_rows, point_rows
 from tune.reporting.words import describe_curves, say_effects, say_lead, say_methods, say_versions
 
-__all__ = ["render_points", "show_report", "write_report"]
+__all__ = ["add_report", "render_points", "show_report", "write_report"]
 
 PAGE = "report.html"
 FIGURES = "figures"
@@ -82,6 +82,21 @@ def show_report(folder: Path, console: Console, storage: str | None = None) -> N
     effects = [effect for block in compare(runs) for effect in block.effects]
     console.print(say_lead(runs, effects), markup=False, highlight=False)
     console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def add_report(folder: Path, console: Console, storage: str | None = None) -> None:
+    """Write the report at the end of a search; a fault in it is told, and spoils nothing.
+
+    Args:
+        folder: A run directory, or a suite's folder of run directories.
+        console: Where to say where it is.
+        storage: The ledger's database, where its URL has a password in it.
+    """
+    try:
+        line, style = f"report:      {write_report(folder, storage)}", ""
+    except Exception as error:
+        line, style = f"no report was written: {type(error).__name__}: {error}", "red"
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def render_points(runs: Sequence[RunData], *, wide: bool) -> Table:

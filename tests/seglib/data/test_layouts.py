@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from seglib.data.layouts import LAYOUTS, find_datasets
+from seglib.data.phantom import write_phantoms
 from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec, LayoutName
 from seglib.errors import DataError, Problem
 from tests.seglib.data.folders import (
@@ -116,3 +117,11 @@ def test_a_row_for_each_layout_that_a_study_file_may_name() -> None:
 def test_given_normalisation_is_kept(tmp_path: Path) -> None:
     pictures(tmp_path, "Image/a.png", "Mask/a.png")
     assert find(tmp_path, normalise="none").normalise == "none"
+
+
+def test_drawn_chests_are_patients_of_their_own_and_known_to_be(tmp_path: Path) -> None:
+    write_phantoms("phantom-xray", tmp_path / "chests", cases=5, seed=0, size=32)
+    dataset = find(tmp_path / "chests", layout="phantom-xray")
+    assert len({item.group for item in dataset.items}) == 5
+    assert dataset.notes == ()
+    assert "each image counts as its own patient" in find(tmp_path / "chests").notes[0]

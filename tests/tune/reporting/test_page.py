@@ -15,7 +15,7 @@ from seglib.errors import RunError
 from tests.tune.reporting.runs import make_run, write_study
 from tune.cli import main
 from tune.reporting.evidence import gather
-from tune.reporting.page import render_points, show_report, write_report
+from tune.reporting.page import add_report, render_points, show_report, write_report
 from tune.run_directory import RunDirectory
 
 VOID = {"meta", "br"}
@@ -184,3 +184,10 @@ def test_folder_that_is_no_run_is_refused_in_one_message(
     with pytest.raises(RunError, match="wanted a run directory"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fault_in_the_report_spoils_nothing(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=160)
+    add_report(tmp_path, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "no report was written: RunError" in console.file.getvalue()
