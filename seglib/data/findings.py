@@ -153,7 +153,7 @@ def _piece_notes(pieces: Sequence[Piece]) -> list[str]:
         notes.append(f"{empty} slices that show nothing of the body were left out")
     blank = sum(piece.facts.blank for piece in pieces if piece.facts)
     if blank:
-        notes.append(f"{blank} slices have a blank channel")
+        notes.append(f"{blank} slice{' has' if blank == 1 else 's have'} a blank channel")
     lost = []
     for piece in pieces:
         if piece.facts is None or not piece.rows:
