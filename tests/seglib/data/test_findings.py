@@ -114,7 +114,7 @@ def test_blank_slice_is_fine_in_a_stack_only(tmp_path: Path) -> None:
     blank = np.zeros((SIZE, SIZE), dtype=np.uint8)
     save_pair(root, "Im1_3", blank, blank)
     store = prepare(spec, root, tmp_path / "root")
-    assert "1 slices have a blank channel" in store.info.notes
+    assert "1 slice has a blank channel" in store.info.notes
     assert len(store) == 4
     save_pair(root, "Im3_1", blank, blank)
     with pytest.raises(DataError, match=r"Im3_1\.png: found one value only \(0\)"):
