@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from seglib.errors import SegtuneError
-from tune.run import Request, run_search
+from tune.request import Request
+from tune.run import run_search
 from tune.suite import describe_suite, is_suite, run_suite
 
 __all__ = ["main"]
@@ -35,7 +36,9 @@ Space = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", help="Folder with the images; without it the file's demo: runs."
+        "--data",
+        metavar="DIR",
+        help="Folder with images; without it the file's demo part runs.",
     ),
 ]
 Out = Annotated[

@@ -21,12 +21,21 @@ from tune.report import (
     best_row,
     build_leaderboard,
     class_columns,
+    older_entries,
     parameter_columns,
 )
 from tune.run_view import RunView, find_runs, view_run
 from tune.study_file import StudyFile
+from tune.suite_table import read_studies
 
-__all__ = ["as_clock", "count_states", "render_leaderboard", "show_leaderboard", "show_status"]
+__all__ = [
+    "as_clock",
+    "count_states",
+    "render_leaderboard",
+    "say_older",
+    "show_leaderboard",
+    "show_status",
+]
 
 MEANING = "Mean over the cases that have a class, then over classes; background never counts."
 
@@ -47,13 +56,19 @@ def show_status(run: Path, console: Console, storage: str | None = None) -> None
         RunError: It is not a run directory, or its ledger cannot be read.
         StudyFileError: Its study file is damaged.
     """
-    for one in find_runs(run):
+    begun = find_runs(run)
+    for one in begun:
         _show_run(view_run(one, storage), console)
+    names = {one.name.removesuffix("-demo") for one in begun}
+    waiting = [name for name in read_studies(run) if name not in names]
+    if waiting:
+        console.print(f"not begun: {', '.join(waiting)}", markup=False, highlight=False)
 
 
 def _show_run(view: RunView, console: Console) -> None:
     study, entries, place, held = view.study, view.entries, view.place, view.held
-    console.print(_headline(study, entries, place), markup=False, highlight=False, soft_wrap=True)
+    head = _headline(study, entries, place, held=held)
+    console.print(head, markup=False, highlight=False, soft_wrap=True)
     for entry in entries:
         if entry.state == "RUNNING":
             line = _running(study, entry, held=held)
@@ -159,31 +174,49 @@ def _refusals(entries: Sequence[Entry]) -> list[str]:
     return [f"{len(reasons)} proposals could not run here, such as: {reasons[-1]}"]
 
 
-def count_states(entries: Sequence[Entry]) -> str:
+def count_states(entries: Sequence[Entry], *, held: bool = True) -> str:
     """How many trials ended which way, in words.
 
     Args:
         entries: All trials.
+        held: Is a process at work? Without one, nothing is running.
 
     Returns:
         Such as ``5 complete, 3 pruned``.
     """
-    words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+    words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+    words["RUNNING"] = "running" if held else "unfinished"
     states = [entry.state for entry in entries if entry.started]
     parts = [f"{states.count(s)} {word}" for s, word in words.items() if s in states]
     refused = sum(entry.state == "FAIL" and not entry.started for entry in entries)
     return ", ".join([*parts, f"{refused} cannot fit"] if refused else parts)
 
 
-def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str) -> str:
-    ended = sum(entry.started and entry.state != "RUNNING" for entry in entries)
-    # points that were left out of a grid since keep their trials
-    planned = study.num_planned and max(study.num_planned, ended)
-    total = f" of {planned}" if planned is not None else ""
-    text = f"{study.name}: {ended}{total} trials ended ({count_states(entries) or 'none yet'})"
+def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str, *, held: bool) -> str:
+    older = older_entries(study, entries)
+    present = [entry for entry in entries if entry not in older]
+    ended = sum(entry.started and entry.state != "RUNNING" for entry in present)
+    total = f" of {study.num_planned}" if study.num_planned is not None else ""
+    states = count_states(present, held=held) or "none yet"
+    text = f"{study.name}: {ended}{total} trials ended ({states})"
+    if older:
+        text += f", {say_older(older)}"
     if isinstance(place, Path):
         text += f"; last written {as_clock(time.time() - place.stat().st_mtime)} ago"
     return text
+
+
+def say_older(older: Sequence[Entry]) -> str:
+    """Name the trials that the study file no longer asks for.
+
+    Args:
+        older: From :func:`tune.report.older_entries`.
+
+    Returns:
+        A part of a sentence.
+    """
+    trials = "1 older trial" if len(older) == 1 else f"{len(older)} older trials"
+    return f"{trials} of settings that are no longer in the study file"
 
 
 def _running(study: StudyFile, entry: Entry, *, held: bool) -> str:

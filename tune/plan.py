@@ -12,7 +12,8 @@ from rich.table import Table
 from seglib.cost import count_parameters, estimate_memory_gb
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.recipe import Recipe
-from tune.run import DEMO, Request
+from tune.request import Request
+from tune.run import DEMO
 from tune.space import Value, show
 from tune.study_file import StudyFile
 
@@ -41,8 +42,7 @@ def describe_plan(request: Request, console: Console) -> None:
         *_points(study),
         ("data", _data(request, study)),
         *_found(request, study),
-        ("split", f"by {study.split.by}: {study.split.val:.0%} validation, "
-                  f"{study.split.test:.0%} locked test, seed {study.split.seed}"),
+        ("split", _split(study)),
         ("stopping", _stopping(study)),
         ("budget", _budget(study)),
         ("run directory", str((request.out / study.folder_name).resolve())),
@@ -59,6 +59,12 @@ def describe_plan(request: Request, console: Console) -> None:
         _describe_default(study, console)
 
 
+def _split(study: StudyFile) -> str:
+    split = study.split
+    test = f"{split.test:.0%} locked test" if split.test else "no locked test part"
+    return f"by {split.by}: {split.val:.0%} validation, {test}, seed {split.seed}"
+
+
 def _found(request: Request, study: StudyFile) -> list[tuple[str, str]]:
     """What is in the data folder, if one is given."""
     if request.data is None:
@@ -66,7 +72,8 @@ def _found(request: Request, study: StudyFile) -> list[tuple[str, str]]:
     from seglib.data.layouts import find_dataset
 
     dataset = find_dataset(study.data, request.data.resolve())
-    return [("found", _content(dataset)), *(("note", note) for note in dataset.notes)]
+    notes = [*dataset.notes, "what the files hold is read by `segtune data`, and by `run`"]
+    return [("found", _content(dataset)), *(("note", note) for note in notes)]
 
 
 def _content(dataset: Dataset) -> str:
@@ -147,7 +154,7 @@ def _describe_rows(study: StudyFile, console: Console) -> None:
     """Each row of a grid by its name: what differs, what it costs, what others reached."""
     published = study.published.scores
     named = any(row.name for row in study.rows)
-    names = [*(["point"] if named else []), "what differs", "weights", "tensors"]
+    names = [*(["point"] if named else []), "what differs", "weights", "memory of a step"]
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in [*names, *(["published"] if published else [])]:
         table.add_column(name, overflow="fold", justify="right" if name in names[-2:] else "left")
@@ -194,7 +201,7 @@ def _describe_default(study: StudyFile, console: Console) -> None:
         if name in point and point[name] != default
     }
     weights, memory = _cost(study, recipe)
-    text = f"trial 0, the default recipe: {weights} parameters, about {memory} of tensors a trial"
+    text = f"trial 0, the default recipe: {weights} parameters, {memory} of tensors in a step"
     console.print(text, markup=False, highlight=False)
     shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
     console.print(

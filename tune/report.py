@@ -26,6 +26,7 @@ __all__ = [
     "best_row",
     "build_leaderboard",
     "class_columns",
+    "older_entries",
     "parameter_columns",
     "score_points",
 ]
@@ -178,6 +179,27 @@ def score_points(study: StudyFile, entries: Sequence[Entry]) -> list[PointScore]
                    found.get(recipe_key(row.values), {}))
         for row in study.rows
     ]  # fmt: skip
+
+
+def older_entries(study: StudyFile, entries: Sequence[Entry]) -> list[Entry]:
+    """Trials that the study file no longer asks for: a grid was edited after they began.
+
+    Args:
+        study: As it is now.
+        entries: All trials.
+
+    Returns:
+        Those that began and belong to no row and seed of today; none unless it is a grid.
+    """
+    if not study.rows:
+        return []
+    rows = {recipe_key(row.values) for row in study.rows}
+    return [
+        entry
+        for entry in entries
+        if entry.started
+        and (recipe_key(entry.recipe) not in rows or entry.seed not in (study.seeds or (None,)))
+    ]
 
 
 def best_point(study: StudyFile, entries: Sequence[Entry]) -> PointScore | None:

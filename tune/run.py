@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
-from seglib.errors import DataError, Problem, StudyFileError
-from tune.study_file import StudyFile, load_study
+from tune.request import Request
+from tune.study_file import StudyFile
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -25,81 +24,12 @@ if TYPE_CHECKING:
     from tune.ledger import Ledger
     from tune.run_directory import RunDirectory
 
-__all__ = ["DEMO", "Request", "build_store", "prepare_data", "run_search"]
+__all__ = ["DEMO", "build_store", "prepare_data", "run_search"]
 
 DEMO = (
     "DEMO on generated phantoms, not on patients: the scores show that the software works, "
     "nothing else. For real data give --data DIR."
 )
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked for on the command line.
-
-    Args:
-        space: The study file.
-        data: Folder with the images; None runs the file's ``demo:`` part.
-        out: Where run directories and prepared stores go.
-        overrides: ``key=value`` laid over the file.
-        trials: New cap on trials; ``+N`` means N more than the file says, so that
-            the same command still means the same search.
-        address: Of a Ray cluster, or ``local``.
-        storage: Database URL of the ledger; None for a journal file.
-        cache: Where prepared stores go instead, to be shared with other searches.
-        report: Write ``report.html`` at the end? A suite writes one for all its studies.
-    """
-
-    space: Path
-    data: Path | None = None
-    out: Path = Path("runs")
-    overrides: tuple[str, ...] = ()
-    trials: str | None = None
-    address: str = "local"
-    storage: str | None = None
-    cache: Path | None = None
-    report: bool = True
-
-    def load(self) -> StudyFile:
-        """The study as asked for, faults and all told at once."""
-        study = load_study(self.space, self.overrides, demo=self.data is None)
-        if self.trials is not None:
-            overrides = (*self.overrides, f"run_cap={self._cap(study)}")
-            study = load_study(self.space, overrides, demo=self.data is None)
-        self._check_data(study)
-        return study
-
-    def load_to_train(self) -> StudyFile:
-        """The study as asked for, and with it something to train on."""
-        study = self.load()
-        if self.data is None and study.data.layout not in PHANTOM_LAYOUTS:
-            hint = "a demo: part in the file would be trained without it"
-            problem = Problem("--data", "nothing", "a folder with images", hint)
-            raise DataError("command line", [problem])
-        return study
-
-    def _check_data(self, study: StudyFile) -> None:
-        phantom, problems = study.data.layout in PHANTOM_LAYOUTS, []
-        if self.data is not None and phantom:
-            wanted = f"none, as data.layout is {study.data.layout}"
-            problems.append(Problem("--data", f"{str(self.data)!r}", wanted))
-        elif self.data is not None and not self.data.is_dir():
-            found = f"a file, {self.data}" if self.data.exists() else f"no folder {self.data}"
-            problems.append(Problem("--data", found, "a folder with images"))
-        if problems:
-            raise DataError("command line", problems)
-
-    def _cap(self, study: StudyFile) -> int:
-        text = self.trials or ""
-        more = text.startswith("+")
-        if not text.removeprefix("+").isdecimal() or int(text) < 1 or not text.isascii():
-            raise StudyFileError(
-                "command line", [Problem("--trials", text, "a whole number above 0, or +N")]
-            )
-        if more and study.run_cap is None:
-            wanted = "a plain number, as the study has no run_cap to add to"
-            raise StudyFileError("command line", [Problem("--trials", text, wanted)])
-        return int(text) + (study.run_cap or 0 if more else 0)
 
 
 def run_search(request: Request, console: Console) -> int:
@@ -116,8 +46,10 @@ def run_search(request: Request, console: Console) -> int:
         SegtuneError: Something the user can mend.
     """
     study = request.load_to_train()
+    from tune.division import divide
     from tune.executor import check_address
-    from tune.report import ReportWriter
+    from tune.leaderboard import say_older
+    from tune.report import ReportWriter, older_entries
     from tune.run_directory import RunDirectory
 
     check_address(request.address)
@@ -125,6 +57,8 @@ def run_search(request: Request, console: Console) -> int:
     with folder.locked():
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
+        if not folder.environment.exists():  # nothing is written before the data are sound
+            divide(build_store(request, study, console), study)
         for sentence in folder.settle_study(study):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         storage = folder.settle_storage(request.storage)
@@ -135,6 +69,8 @@ def run_search(request: Request, console: Console) -> int:
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, store=store, split=splits.search_part(), study=study)
         folder.write_environment(store, request.storage)
+        if older := older_entries(study, ledger.entries()):
+            console.print(f"{say_older(older)}: kept, and not trained again", markup=False)
         _announce(study, store, job, num_locked=len(splits.test), console=console)
         if ledger.has_more():
             code = _execute(ledger, job, folder, console)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
-from seglib.errors import Problem, RunError
+from seglib.errors import Problem, RunError, SegtuneError
 from seglib.files import write_whole
 from tune.data_summary import summarise_data
 from tune.division import divide
@@ -80,8 +80,17 @@ class RunDirectory:
             os.ftruncate(handle, 0)
             os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
             yield
+        except SegtuneError:
+            self._remove_if_bare()
+            raise
         finally:
             os.close(handle)
+
+    def _remove_if_bare(self) -> None:
+        """A search that was refused before it wrote anything leaves no folder behind."""
+        if [file.name for file in self.path.iterdir()] == ["run.lock"]:
+            (self.path / "run.lock").unlink()
+            self.path.rmdir()
 
     def is_held(self) -> bool:
         """Is a process at work here?"""

@@ -69,8 +69,11 @@ class Head(_Part):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or len(set(value)) < len(value):
-            raise ValueError("one or more seeds, each once")
+        twice = [seed for seed in value if value.count(seed) > 1]
+        if not value or twice:
+            raise ValueError(
+                f"each seed once, not {twice[0]} twice" if twice else "one or more seeds"
+            )
         return value
 
 

@@ -6,17 +6,21 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import DataError, InvalidInput, Problem, SegtuneError, StudyFileError
 from tune.field_checks import read_model
-from tune.run import Request, build_store, run_search
+from tune.request import Request
+from tune.run import build_store, run_search
 from tune.study_file import StudyFile, as_folder_name
 from tune.study_parts import SuiteHead
 from tune.yaml_lines import read_yaml
+
+if TYPE_CHECKING:
+    from tune.suite_table import SuiteLine
 
 __all__ = ["Suite", "describe_suite", "is_suite", "load_suite", "run_suite"]
 
@@ -120,6 +124,7 @@ def run_suite(request: Request, console: Console) -> int:
     check_address(request.address)
     with RunDirectory(suite.folder.resolve()).locked():
         _check_data(suite, console)
+        _write_table(suite, request)
         codes = []
         for number, one in enumerate(suite.requests, start=1):
             title = f"study {number} of {len(suite.requests)}: {suite.studies[number - 1].name}"
@@ -213,19 +218,25 @@ def _run_one(request: Request, console: Console) -> int:
     return 1
 
 
-def _conclude(suite: Suite, request: Request, console: Console) -> None:
-    """Write ``suite.csv`` and the report, and show them."""
+def _write_table(suite: Suite, request: Request) -> list[SuiteLine]:
     from seglib.files import write_whole
-    from tune.reporting.page import add_report
-    from tune.suite_table import list_lines, render_lines, write_lines
+    from tune.suite_table import TABLE, list_lines, write_lines
 
     lines = [
         line
         for study in suite.studies
         for line in list_lines(study, suite.folder / study.folder_name, request.storage)
     ]
-    path = suite.folder / "suite.csv"
-    write_whole(path, write_lines(lines))
+    write_whole(suite.folder / TABLE, write_lines(lines))
+    return lines
+
+
+def _conclude(suite: Suite, request: Request, console: Console) -> None:
+    """Write table and report, and show them."""
+    from tune.reporting.page import add_report
+    from tune.suite_table import TABLE, render_lines
+
+    lines = _write_table(suite, request)
     demo = any(study.data.layout in PHANTOM_LAYOUTS for study in suite.studies)
     title = f"{suite.name}: best epoch on the validation cases, mean over seeds"
     console.rule()
@@ -234,6 +245,11 @@ def _conclude(suite: Suite, request: Request, console: Console) -> None:
     for note in dict.fromkeys(study.published.note for study in suite.studies):
         if note:
             console.print(f"published: {note}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"table:       {path.resolve()}", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"table:       {(suite.folder / TABLE).resolve()}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
     if any((suite.folder / study.folder_name).exists() for study in suite.studies):
         add_report(suite.folder, console, request.storage)

@@ -16,7 +16,9 @@ from tune.report import best_entry, best_row, score_points
 from tune.storage import view_storage
 from tune.study_file import StudyFile
 
-__all__ = ["SuiteLine", "list_lines", "render_lines", "write_lines"]
+__all__ = ["TABLE", "SuiteLine", "list_lines", "read_studies", "render_lines", "write_lines"]
+
+TABLE = "suite.csv"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,22 @@ def write_lines(lines: Iterable[SuiteLine]) -> str:
     writer.writerow(_COLUMNS)
     writer.writerows(astuple(line) for line in lines)
     return text.getvalue()
+
+
+def read_studies(folder: Path) -> list[str]:
+    """Names of a suite's studies, those not begun among them.
+
+    Args:
+        folder: The suite's folder.
+
+    Returns:
+        The names in their order; none where there is no suite.
+    """
+    path = folder / TABLE
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(dict.fromkeys(row["study"] for row in csv.DictReader(file)))
 
 
 def render_lines(lines: Iterable[SuiteLine]) -> Table:

@@ -191,7 +191,8 @@ def parse_yaml(text: str, *, option: str = "") -> tuple[Node, list[Problem]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}" if mark and not option else place
-        problem = Problem(where, error.problem or "broken YAML", "YAML", _mend(error))
+        said = (error.problem or "broken YAML").removeprefix("found ")
+        problem = Problem(where, said, "YAML", _mend(error))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         where = place if option else f"line {line}"
@@ -240,7 +241,7 @@ def read_yaml(path: Path) -> tuple[Node, list[Problem]]:
         problem = Problem(f"line {line}", "bytes that are not UTF-8", "a text file in UTF-8")
         raise StudyFileError(str(path), [problem]) from None
     except (OSError, ValueError) as error:
-        reason = "a folder" if isinstance(error, IsADirectoryError) else "nothing"
+        reason = "a folder" if isinstance(error, IsADirectoryError) else "no such file"
         if not isinstance(error, (IsADirectoryError, FileNotFoundError)):
             reason = f"no way to read it ({error})"
         raise StudyFileError(str(path), [Problem("file", reason, "a study file")]) from None

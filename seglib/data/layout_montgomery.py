@@ -75,7 +75,7 @@ def read_montgomery(spec: DataSpec, place: Place, problems: list[Problem]) -> Da
     groups = [image.stem for image in both]
     if spec.patient is not None:
         groups = patients_by_pattern(spec.patient, groups, problems)
-    channels = flat_channels(spec, both[0], problems)[0] if both else ()
+    channels = flat_channels(spec, both, problems)[0] if both else ()
     if problems or target is None:
         return None
     items = tuple(

@@ -12,7 +12,7 @@ style of their own: what the grey values mean, and who the patient is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,7 +105,7 @@ def read_styled(
     items = build_items(spec, rows, guess=style.guess, problems=problems, notes=notes)
     if not items:
         return None
-    channels, bytes_ = flat_channels(spec, items[0].image_files[0], problems)
+    channels, bytes_ = flat_channels(spec, [item.image_files[0] for item in items], problems)
     if problems or target is None:
         return None
     normalise: str = spec.normalise
@@ -118,22 +118,27 @@ def read_styled(
 
 
 def flat_channels(
-    spec: DataSpec, image: Path, problems: list[Problem]
+    spec: DataSpec, images: Sequence[Path], problems: list[Problem]
 ) -> tuple[tuple[str, ...], bool]:
-    """Names of the channels of a picture, and whether it holds bytes.
+    """Names of the channels of the first picture that can be read, and whether it holds bytes.
 
     Args:
         spec: May give the names.
-        image: The picture.
-        problems: An unreadable picture, or names that do not fit it, are added here.
+        images: The pictures, one or more; damage is told when all of them are read.
+        problems: Names that do not fit, or no readable picture at all, are added here.
 
     Returns:
         The names; whether the pixels are bytes.
     """
-    try:
-        array = read_array(image).array
-    except DataError as error:
-        problems.extend(error.problems)
+    faults: list[Problem] = []
+    for image in images:
+        try:
+            array = read_array(image).array
+            break
+        except DataError as error:
+            faults += error.problems
+    else:
+        problems += faults
         return (), False
     count = array.shape[2] if array.ndim == 3 else 1
     names = spec.channels or _CHANNEL_NAMES.get(count, ())

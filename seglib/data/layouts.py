@@ -197,5 +197,9 @@ def _several(found: list[tuple[str, Place]]) -> Problem:
 def _unknown(root: Path, names: list[str]) -> DataError:
     inside = sorted(path.name for path in root.iterdir())
     shown = ", ".join(inside[:5]) + (f" and {len(inside) - 5} more" if len(inside) > 5 else "")
-    wanted = " ; or ".join(f"{name}: {LAYOUTS[name].looks_like}" for name in names)
-    return DataError(str(root), [Problem("data folder", shown or "an empty folder", wanted)])
+    looks = [f"{name}: {LAYOUTS[name].looks_like}" for name in names]
+    if len(names) == 1:
+        return DataError(str(root), [Problem("data folder", shown or "an empty folder", looks[0])])
+    hint = "the layouts are\n  " + "\n  ".join(looks)
+    problem = Problem("data folder", shown or "an empty folder", "images with their masks", hint)
+    return DataError(str(root), [problem])

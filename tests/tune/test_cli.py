@@ -49,7 +49,9 @@ def run_dir(study_path: Path, store: Store) -> RunDirectory:
 
 
 def test_missing_study_file(refused: Refused) -> None:
-    assert "none.yaml: 1 problem\n  file: found nothing" in refused("run", "--space", "none.yaml")
+    assert "none.yaml: 1 problem\n  file: found no such file" in refused(
+        "run", "--space", "none.yaml"
+    )
 
 
 def test_all_faults_of_a_file_are_told_at_once(refused: Refused, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from seglib.cost import count_parameters
 from seglib.data.splits import make_splits
 from seglib.recipe import Recipe
-from tune.run import Request
+from tune.request import Request
 from tune.study import StudyFile
 from tune.study_file import load_study
 from tune.suite import load_suite

@@ -145,3 +145,27 @@ def test_status_asks_for_a_password_it_does_not_know(run: Path, store: Store) ->
 def test_status_of_something_else_is_refused(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(RunError, match=f"{said}.* ; wanted a run directory, such as runs/brats"):
         show_status(tmp_path / name, paper())
+
+
+def test_trials_of_an_earlier_grid_are_told_apart(study_path: Path, store: Store) -> None:
+    grid = ("method=grid", "learning_rate=1e-3", "run_cap=null", "early_terminate=null")
+    folder = RunDirectory(study_path.parent / "run")
+    for epochs in (3, 4):
+        study = load_study(study_path, (*grid, f"epochs={epochs}"), demo=False)
+        folder.settle_study(study)
+        ledger = Ledger(study, folder.settle_storage(None))
+        if epochs == 3:
+            fill(ledger, [[0.1, 0.2, 0.3], [0.2, 0.3, 0.4]])
+        folder.write_environment(store)
+    console = paper()
+    show_status(folder.path, console)
+    assert "tiny: 0 of 2 trials ended (none yet), 2 older trials of settings" in text_of(console)
+
+
+def test_nothing_runs_where_no_process_is_at_it(run: Path) -> None:
+    console = paper()
+    show_status(run, console)
+    assert "4 of 5 trials ended (2 complete, 2 pruned, 1 unfinished)" in text_of(console)
+    with RunDirectory(run).locked():
+        show_status(run, console)
+    assert "(2 complete, 2 pruned, 1 running)" in text_of(console)

@@ -13,7 +13,7 @@ from seglib.cost import count_parameters
 from seglib.data.phantom import write_phantoms
 from seglib.errors import DataError
 from tune.plan import describe_plan
-from tune.run import Request
+from tune.request import Request
 from tune.study_file import load_study
 
 HEAVY = ("torch", "ray", "optuna", "pandas", "wandb", "numpy", "scipy")
@@ -36,7 +36,7 @@ def test_plan_tells_what_would_run(study_path: Path) -> None:
     ):
         assert line in text
     assert "0.0001 to 0.01, log scale" in text
-    assert " MB of tensors a trial" in text
+    assert " MB of tensors in a step" in text
 
 
 def test_plan_counts_the_parameters_of_trial_0_exactly(study_path: Path) -> None:

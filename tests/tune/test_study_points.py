@@ -121,8 +121,8 @@ FAULTS = {
         "points[1].name (line 7): found the name 'a' again; line 7 has it first ; wanted each name",
     "points: [{name: a, loss: dice, base_filters: 8}, {name: b, loss: dice, base_filters: 8}]":
         "points[1] (line 7): found the same row as points[0] (line 7) ; wanted each row once",
-    "seeds: []": "seeds (line 7): found an empty list ; wanted one or more seeds, each once",
-    "seeds: [1, 1]": "seeds (line 7): found a list ; wanted one or more seeds, each once",
+    "seeds: []": "seeds (line 7): found an empty list ; wanted one or more seeds",
+    "seeds: [1, 1]": "seeds (line 7): found a list ; wanted each seed once, not 1 twice",
     "seeds: [-1]": "seeds[0] (line 7): found -1 ; wanted a number of at least 0",
     "seeds: 3": "seeds (line 7): found 3 ; wanted a list",
     "published: {scores: {a: 1}}": "published.scores.a (line 7): found 'a', which no point is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import tune.suite
 from seglib.data.phantom import write_phantoms
 from seglib.errors import DataError, InvalidInput, RunError, StudyFileError
 from tune.cli import main
-from tune.run import Request
+from tune.request import Request
 from tune.run_directory import RunDirectory
 from tune.suite import describe_suite, is_suite, load_suite, run_suite
 
@@ -142,7 +143,7 @@ def test_faults_of_all_its_files_are_told_at_once(request_: Request) -> None:
     second.unlink()
     found = told(request_, StudyFileError)
     assert found[0].startswith(f"{first}: parameters.loss.values[1] (line 5): found 'dise'")
-    assert found[-1].startswith(f"{second}: file: found nothing ; wanted a study file")
+    assert found[-1].startswith(f"{second}: file: found no such file ; wanted a study file")
 
 
 def test_two_studies_of_one_name_are_refused(request_: Request) -> None:
@@ -278,9 +279,11 @@ def test_whole_suite_is_trained_once_and_shown_in_one_table(
     assert "published: found by others" in capsys.readouterr().out
     assert "<h1>whole" in (request_.out / "whole" / "report.html").read_text()
     assert not (request_.out / "whole" / "first" / "report.html").exists()
-    assert main(["status", str(request_.out / "whole")]) == 0
-    status = capsys.readouterr().out
-    assert status.index("first: 2 of 2 trials ended") < status.index("second: 2 of 2 trials ended")
     monkeypatch.setattr("tune.executor.execute", None)  # nothing is left to train
     assert main([str(word) for word in words]) == 0
     assert capsys.readouterr().out.count("nothing is left to train") == 2
+    shutil.rmtree(request_.out / "whole" / "second")
+    assert main(["status", str(request_.out / "whole")]) == 0
+    status = capsys.readouterr().out
+    assert "first: 2 of 2 trials ended (2 complete)" in status
+    assert "not begun: second" in status

@@ -115,7 +115,7 @@ def test_unusable_file_is_refused(tmp_path, raw, fault):
 
 
 def test_missing_file_and_folder_are_refused(tmp_path):
-    with pytest.raises(StudyFileError, match="file: found nothing ; wanted a study file"):
+    with pytest.raises(StudyFileError, match="file: found no such file ; wanted a study file"):
         read_yaml(tmp_path / "missing.yaml")
     with pytest.raises(StudyFileError, match="file: found a folder ; wanted a study file"):
         read_yaml(tmp_path)
