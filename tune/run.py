@@ -48,8 +48,6 @@ def run_search(request: Request, console: Console) -> int:
     study = request.load_to_train()
     from tune.division import divide
     from tune.executor import check_address
-    from tune.leaderboard import say_older
-    from tune.report import ReportWriter, older_entries
     from tune.run_directory import RunDirectory
 
     check_address(request.address)
@@ -69,15 +67,8 @@ def run_search(request: Request, console: Console) -> int:
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, store=store, split=splits.search_part(), study=study)
         folder.write_environment(store, request.storage)
-        if older := older_entries(study, ledger.entries()):
-            console.print(f"{say_older(older)}: kept, and not trained again", markup=False)
-        _announce(study, store, job, num_locked=len(splits.test), console=console)
-        if ledger.has_more():
-            code = _execute(ledger, job, folder, console)
-        else:
-            code = 0
-            console.print("nothing is left to train; --trials +N asks for more", markup=False)
-        ReportWriter(ledger, folder).write()
+        _announce(ledger, store, job, num_locked=len(splits.test), console=console)
+        code = _train(ledger, job, folder, console)
         for note in store.info.notes:
             if "own patient" in note:
                 console.print(f"note: {note}", style="yellow", markup=False)
@@ -175,9 +166,13 @@ def _concurrent(study: StudyFile, address: str, cpus: int) -> int | None:
     return min(study.resources.concurrent or fits, fits)
 
 
-def _announce(
-    study: StudyFile, store: Store, job: Job, *, num_locked: int, console: Console
-) -> None:
+def _announce(ledger: Ledger, store: Store, job: Job, *, num_locked: int, console: Console) -> None:
+    from tune.leaderboard import say_older
+    from tune.report import older_entries
+
+    study = ledger.file
+    if older := older_entries(study, ledger.entries()):
+        console.print(f"{say_older(older)}: kept, and not trained again", markup=False)
     unit = "patients" if job.split.by == "patient" else "SLICES"
     lines = [
         f"{study.name}: {study.method}, {study.metric.name} ({study.metric.goal}), "
@@ -191,6 +186,19 @@ def _announce(
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     console.print(f"run directory: {job.run_dir}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _train(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -> int:
+    """Run what the ledger asks for, and write what was found; returns the exit code."""
+    from tune.report import ReportWriter
+
+    code = 0
+    if ledger.has_more():
+        code = _execute(ledger, job, folder, console)
+    else:
+        console.print("nothing is left to train; --trials +N asks for more", markup=False)
+    ReportWriter(ledger, folder).write()
+    return code
 
 
 def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from tune.reporting.factors import describe_points, differ_in, in_words, order_levels
-from tune.reporting.intervals import Interval, adjust_holm, mean_interval
+from tune.reporting.intervals import LEVEL, Interval, adjust_holm, mean_interval
 
 __all__ = [
     "Ablation",
@@ -83,6 +83,11 @@ class Effect:
     p_holm: float = math.nan
 
     @property
+    def holds(self) -> bool:
+        """Does it differ from 0 also after the correction for all comparisons?"""
+        return self.interval.separable and self.p_holm < 1 - LEVEL
+
+    @property
     def verdict(self) -> str:
         """The finding in words."""
         found = self.interval
@@ -95,7 +100,8 @@ class Effect:
         if size < 0:  # what is worse is told without signs
             size, low, high = -size, -high, -low
         word = "better" if found.estimate > 0 else "worse"
-        return f"{word} by {size:.1f} Dice points [{low:.1f}, {high:.1f}]"
+        text = f"{word} by {size:.1f} Dice points [{low:.1f}, {high:.1f}]"
+        return text if self.holds else f"{text}, not after Holm"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.data.splits import Splits
 from seglib.errors import Problem, RunError
 from tune.entries import Entry
@@ -130,6 +131,11 @@ class RunData:
         """What the search trained on, see :mod:`tune.data_summary`; empty before it started."""
         data: Mapping[str, Any] = self.starts[-1].get("data", {}) if self.starts else {}
         return data
+
+    @property
+    def phantom(self) -> bool:
+        """Are the images generated?"""
+        return bool(self.data.get("phantom")) or self.study.data.layout in PHANTOM_LAYOUTS
 
 
 def gather(folder: Path, storage: str | None = None) -> tuple[RunData, ...]:

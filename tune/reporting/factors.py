@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["describe_points", "differ_in", "in_words", "order_levels"]
+__all__ = ["describe_points", "differ_in", "in_words", "is_augmented", "order_levels"]
 
 _GROUPS = {
     "augmentation": (
@@ -55,6 +55,11 @@ def _fields(factor: str) -> tuple[str, ...]:
 def differ_in(factor: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Do two recipes differ in this factor?"""
     return any(one.get(name) != other.get(name) for name in _fields(factor))
+
+
+def is_augmented(recipe: Mapping[str, Any]) -> bool:
+    """Does a training see changed images?"""
+    return any(recipe.get(name) for name in _fields("augmentation"))
 
 
 def order_levels(

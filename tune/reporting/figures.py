@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,17 @@ from matplotlib.ticker import MaxNLocator
 from tune.reporting.ablation import Effect, signed
 from tune.reporting.drawing import INK, PAPER, TRAIN, VAL, blank, to_png, to_svg
 
-__all__ = ["CurvePanel", "Drawing", "draw_cases", "draw_curve_sheet", "draw_curves", "draw_effects"]
+__all__ = [
+    "FEWEST_FOR_BOX",
+    "CurvePanel",
+    "Drawing",
+    "draw_cases",
+    "draw_curve_sheet",
+    "draw_curves",
+    "draw_effects",
+]
 
+FEWEST_FOR_BOX = 10  # quartiles of fewer are hardly more than the cases themselves
 _CELL = (3.4, 3.6)  # a panel of curves, in inches
 # what is drawn in the two axes of a panel: column, label, colour, dash
 _LINES = {
@@ -94,7 +104,9 @@ def draw_curve_sheet(panels: Sequence[CurvePanel], alt: str) -> bytes:
 
 
 def draw_effects(effects: Sequence[Effect], alt: str) -> Drawing:
-    """A forest plot: an interval per comparison, grouped by factor.
+    """A forest plot: an interval per comparison under its words, grouped by factor.
+
+    Words and number stand above the interval, so that it is narrow enough for a phone.
 
     Args:
         effects: By factor; at least one.
@@ -104,33 +116,31 @@ def draw_effects(effects: Sequence[Effect], alt: str) -> Drawing:
         The drawing.
     """
     factors = list(dict.fromkeys(effect.factor for effect in effects))
-    height = 0.85 + 0.36 * len(effects) + 0.34 * len(factors)
-    with blank(7.6, height) as figure:
-        axes = figure.subplots()
-        axes.axvline(0, color=INK, linewidth=1)
+    inches = 0.52 * len(effects) + 0.4 * len(factors)  # in which a unit of y is an inch
+    width, height, below = 4.0, inches + 0.65, 0.6
+    with blank(width, height, constrained=False) as figure:
+        axes = figure.add_axes((0.05, below / height, 0.9, inches / height))
+        axes.set_ylim(inches, 0)
         at = 0.0
-        ticks: dict[float, str] = {}
         for factor in factors:
-            axes.annotate(
-                factor, (0, at), xycoords=("axes fraction", "data"), xytext=(-4, 0),
-                textcoords="offset points", ha="right", va="center", weight="bold", size=10,
-            )  # fmt: skip
+            at += 0.4
+            _write_in(axes, factor, at - 0.12, size=11, weight="bold")
             for effect in (effect for effect in effects if effect.factor == factor):
-                at += 1
-                ticks[at] = _effect_label(effect)
                 _draw_effect(axes, effect, at)
-            at += 1.25
-        axes.set_yticks(list(ticks), list(ticks.values()))
-        axes.set_ylim(at - 0.5, -0.6)
-        axes.tick_params(axis="y", length=0)
+                at += 0.52
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, -1.0), max(high, 1.0))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
+        axes.axvline(0, color=INK, linewidth=1, zorder=1)
+        axes.tick_params(axis="y", length=0, labelleft=False)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("change in Dice points, last epoch (right of 0: better)")
+        axes.set_xlabel("change in Dice points (right of 0: better)")
         return Drawing(to_svg(figure, alt), to_png(figure, alt))
 
 
 def draw_cases(scores: Mapping[str, pd.Series[float]], alt: str) -> Drawing:
-    """Dice of every case, a line of dots and a box per point.
+    """Dice of every case, a line of dots per point, and a box from 10 cases on.
 
     Args:
         scores: Point -> one number per case; at least one point with a case.
@@ -139,20 +149,22 @@ def draw_cases(scores: Mapping[str, pd.Series[float]], alt: str) -> Drawing:
     Returns:
         The drawing.
     """
-    with blank(7.6, 0.8 + 0.42 * len(scores)) as figure:
+    with blank(5.4, 0.8 + 0.42 * len(scores)) as figure:
         axes = figure.subplots()
-        axes.boxplot(
-            [series.to_numpy() for series in scores.values()], orientation="horizontal",
-            positions=range(len(scores)), widths=0.62, showfliers=False, whis=(5, 95),
-            medianprops={"color": VAL, "linewidth": 2}, boxprops={"color": INK},
-            whiskerprops={"color": INK}, capprops={"color": INK},
-        )  # fmt: skip
+        boxes = {place: s for place, s in enumerate(scores.values()) if len(s) >= FEWEST_FOR_BOX}
+        if boxes:
+            axes.boxplot(
+                [series.to_numpy() for series in boxes.values()], positions=list(boxes),
+                orientation="horizontal", widths=0.62, showfliers=False, whis=(0, 100),
+                manage_ticks=False, medianprops={"color": VAL, "linewidth": 2},
+                boxprops={"color": INK}, whiskerprops={"color": INK}, capprops={"color": INK},
+            )  # fmt: skip
         for place, series in enumerate(scores.values()):
             # spread by the golden ratio: no two neighbours alike, and the same every time
             offsets = (np.arange(len(series)) * 0.618) % 1 * 0.44 - 0.22
             axes.plot(series, place + offsets, "o", color=VAL, markersize=3, alpha=0.55, mew=0)
         axes.set_yticks(range(len(scores)), list(scores))
-        axes.invert_yaxis()
+        axes.set_ylim(len(scores) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("Dice of a case, last epoch, mean over seeds")
@@ -212,27 +224,33 @@ def _ranges(panels: Sequence[CurvePanel]) -> dict[str, tuple[float, float]]:
     return {"loss": (low, top), "Dice": (-0.02, 1.02), "epoch": (min(1.0, last - 1), last)}
 
 
-def _draw_effect(axes: Axes, effect: Effect, at: float) -> None:
-    found = effect.interval
-    pooled = effect.num_pairs > 1
+def _draw_effect(axes: Axes, effect: Effect, top: float) -> None:
+    """Two lines of words, then the interval."""
+    found, pooled = effect.interval, effect.num_pairs > 1
+    weight = "bold" if effect.holds else "normal"
+    change = f"{_short(effect.before, 13)} → {_short(effect.after, 13)}"
+    _write_in(axes, change, top + 0.08, weight=weight)
+    detail = effect.setting if pooled else " → ".join(effect.names)
+    _write_in(axes, _short(detail, 46), top + 0.23, size=8)
+    text = f"{signed(found.estimate)} "
+    text += f"[{signed(found.low)}, {signed(found.high)}]" if found.known else "(one case)"
+    _write_in(axes, text, top + 0.08, right=True, weight=weight)
+    at = top + 0.38
     if found.known:
         axes.plot([found.low, found.high], [at, at], color=VAL, linewidth=2.6 if pooled else 1.6)
     axes.plot(
         [found.estimate], [at], "D" if pooled else "o", color=VAL, markersize=7,
-        markerfacecolor=VAL if found.separable else PAPER, markeredgewidth=1.6,
-    )  # fmt: skip
-    text = f"{signed(found.estimate)} "
-    text += f"[{signed(found.low)}, {signed(found.high)}]" if found.known else "(one case)"
-    axes.annotate(
-        text, (1, at), xycoords=("axes fraction", "data"), xytext=(8, 0),
-        textcoords="offset points", va="center", weight="bold" if pooled else "normal",
+        markerfacecolor=VAL if effect.holds else PAPER, markeredgewidth=1.6,
     )  # fmt: skip
 
 
-def _effect_label(effect: Effect) -> str:
-    change = f"{_short(effect.before, 24)} → {_short(effect.after, 24)}"
-    detail = effect.setting if effect.num_pairs > 1 else " → ".join(effect.names)
-    return f"{change}\n{_short(detail, 44)}"
+def _write_in(axes: Axes, text: str, y: float, *, right: bool = False, **how: Any) -> None:
+    """At an edge of the axes; nothing drawn behind it shines through."""
+    axes.text(
+        1.0 if right else 0.0, y, text, transform=axes.get_yaxis_transform(), va="center",
+        ha="right" if right else "left", zorder=3,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0}, **how,
+    )  # fmt: skip
 
 
 def _short(text: str, most: int) -> str:

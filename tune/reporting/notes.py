@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from seglib.data.spec import PHANTOM_LAYOUTS
 from tune.reporting.evidence import PointData, RunData, TrialData
+from tune.study_file import StudyFile
 
 __all__ = ["PHANTOMS", "describe_run", "note_run", "warn_run"]
 
@@ -31,7 +31,7 @@ def describe_run(run: RunData) -> list[tuple[str, str]]:
     lines = [
         (
             "Study",
-            f"{study.name}, {study.method}: {len(run.points)} points" + _said(study.description),
+            f"{study.name}, {study.method}: {len(run.points)} points" + _describe_study(study),
         ),
         ("Data", _describe_data(run)),
         ("Split", _describe_split(run)),
@@ -54,7 +54,7 @@ def warn_run(run: RunData) -> list[str]:
     Returns:
         Sentences.
     """
-    warnings = [PHANTOMS] if _is_phantom(run) else []
+    warnings = [PHANTOMS] if run.phantom else []
     if run.splits is not None and run.splits.warning:
         warnings.append(_sentence(run.splits.warning))
     notes = run.data.get("notes", ())
@@ -82,7 +82,9 @@ def note_run(run: RunData) -> list[str]:
 
 
 def _note_progress(run: RunData) -> list[str]:
-    notes = ["The search is running: the figures are those of now."] if run.view.held else []
+    # at its end a search still holds its folder while its report is written
+    running = run.view.held and any(entry.state == "RUNNING" for entry in run.view.entries)
+    notes = ["The search is running: the figures are those of now."] if running else []
     planned = run.study.num_planned
     started = sum(entry.started for entry in run.view.entries)
     if planned is not None and started < planned:
@@ -150,7 +152,7 @@ def _length(trial: TrialData) -> str:
 def _describe_data(run: RunData) -> str:
     data, asked = run.data, run.study.data.layout
     # generated patients lie in a folder of one of the layouts
-    layout = f"{asked}, generated PHANTOMS" if _is_phantom(run) else data.get("layout", asked)
+    layout = f"{asked}, generated PHANTOMS" if run.phantom else data.get("layout", asked)
     return f"{layout}: {_count(data)}" if "patients" in data else layout
 
 
@@ -170,12 +172,12 @@ def _count(counts: Mapping[str, int]) -> str:
     )
 
 
-def _is_phantom(run: RunData) -> bool:
-    return bool(run.data.get("phantom")) or run.study.data.layout in PHANTOM_LAYOUTS
-
-
-def _said(text: str) -> str:
-    return f". {text}" if text else ""
+def _describe_study(study: StudyFile) -> str:
+    text = f". {_sentence(study.description)}" if study.description else ""
+    if study.demo:
+        text += f"{' That' if text else '. Its file'} describes the full study; this is its demo, "
+        text += "whose settings differ."
+    return text
 
 
 def _sentence(text: str) -> str:

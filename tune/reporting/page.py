@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tune.reporting.ablation import Effect
 from tune.reporting.comparisons import Block, compare
 from tune.reporting.evidence import PointData, RunData, gather
 from tune.reporting.figures import (
+    FEWEST_FOR_BOX,
     CurvePanel,
     draw_cases,
     draw_curve_sheet,
@@ -31,7 +33,16 @@ from tune.reporting.figures import (
 )
 from tune.reporting.notes import describe_run, note_run, warn_run
 from tune.reporting.tables import NONE, as_memory, legacy_rows, point_rows
-from tune.reporting.words import describe_curves, say_effects, say_lead, say_methods, say_versions
+from tune.reporting.words import (
+    describe_curves,
+    say_curves,
+    say_effects,
+    say_lead,
+    say_methods,
+    say_published,
+    say_spread,
+    say_versions,
+)
 
 __all__ = ["add_report", "render_points", "show_report", "write_report"]
 
@@ -39,6 +50,8 @@ PAGE = "report.html"
 FIGURES = "figures"
 MOST_PANELS = 24
 _WIDTH_FOR_ALL = 150
+
+_UNITS = {"mm": "mm", "px": "source px"}  # of a distance, whatever the images were scaled to
 
 Pictures = dict[str, bytes]
 
@@ -93,7 +106,11 @@ def add_report(folder: Path, console: Console, storage: str | None = None) -> No
         storage: The ledger's database, where its URL has a password in it.
     """
     try:
-        line, style = f"report:      {write_report(folder, storage)}", ""
+        folder = folder.resolve()
+        runs = gather(folder, storage)
+        # the caller has ended, though it may hold the folder still
+        ended = [replace(run, view=replace(run.view, held=False)) for run in runs]
+        line, style = f"report:      {_write(folder, ended)}", ""
     except Exception as error:
         line, style = f"no report was written: {type(error).__name__}: {error}", "red"
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
@@ -113,7 +130,8 @@ def render_points(runs: Sequence[RunData], *, wide: bool) -> Table:
     if wide:
         columns |= {"precision": "precision", "recall": "recall", "HD95": "hd95"}
         columns |= {"no HD95": "missed", "surface Dice": "surface_dice"}
-        columns |= {"published": "published"}
+        if any(row.published not in ("", NONE) for run in runs for row in point_rows(run)):
+            columns |= {"published": "published"}
     columns |= {"time": "seconds"}
     view = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     view.add_column("point", overflow="fold", min_width=8)
@@ -163,8 +181,11 @@ def _context(title: str, runs: Sequence[RunData], pictures: Pictures) -> dict[st
         "runs": views,
         "unit": units.pop() if len(units) == 1 else "",
         "has_published": published,
-        "num_columns": 12 if published else 11,
-        "published_notes": _published_notes(runs),
+        "num_columns": 11 if published else 10,
+        "published_notes": say_published(runs),
+        "spread": say_spread(runs),
+        "curves_lead": say_curves(runs),
+        "fewest_for_box": FEWEST_FOR_BOX,
         "has_legacy": any(view["legacy"] for view in views),
         "effects_lead": say_effects(effects) if effects else "",
         "blocks": [
@@ -175,16 +196,6 @@ def _context(title: str, runs: Sequence[RunData], pictures: Pictures) -> dict[st
         "versions": say_versions(runs),
         "made": time.strftime("%Y-%m-%d %H:%M"),
     }
-
-
-def _published_notes(runs: Sequence[RunData]) -> list[str]:
-    """Where the published scores come from, each source once."""
-    names: dict[str, list[str]] = {}
-    for run in runs:
-        if note := run.study.published.note:
-            names.setdefault(note, []).append(run.name)
-    told = len(runs) > 1
-    return [f"{', '.join(of)}: {note}" if told else note for note, of in names.items()]
 
 
 def _view_run(run: RunData, pictures: Pictures, *, several: bool) -> dict[str, Any]:
@@ -201,7 +212,7 @@ def _view_run(run: RunData, pictures: Pictures, *, several: bool) -> dict[str, A
         "name": run.name,
         "brief": f"{run.study.data.layout}, {len(run.points)} points",
         "description": describe_run(run),
-        "unit": run.data.get("unit", ""),
+        "unit": _UNITS.get(run.data.get("unit", ""), ""),
         "rows": point_rows(run),
         "legacy": legacy_rows(run),
         "curves": draw_curves(panels) if panels else [],
@@ -252,6 +263,7 @@ def _view_block(block: Block, name: str, pictures: Pictures) -> dict[str, Any]:
             {"name": factor, "rows": [_view_effect(e) for e in effects if e.factor == factor]}
             for factor in factors
         ],
+        "pooled": any(effect.num_pairs > 1 for effect in effects),
         "empty": "No two finished points differ in one factor alone, so nothing can be compared.",
         "notes": block.ablation.notes,
     }
@@ -261,11 +273,11 @@ def _view_effect(effect: Effect) -> dict[str, Any]:
     pooled = effect.num_pairs > 1
     between = " → ".join(effect.names)
     if effect.setting and not pooled:
-        between += f" ({effect.setting})"
+        between += f"; {effect.setting}"
     return {
         "change": f"{effect.before} → {effect.after}",
         "verdict": effect.verdict,
-        "separable": effect.interval.separable,
+        "holds": effect.holds,
         "pooled": pooled,
         "p": _p_value(effect.interval.p),
         "p_holm": _p_value(effect.p_holm),

@@ -46,7 +46,8 @@ class PointRow:
         seconds: Time of a trial.
         memory: Largest of its trials.
         parameters: Of the network.
-        published: What others reached, in their words.
+        published: What others reached, in their words; not beside phantoms, which
+            compare with nothing.
     """
 
     point: str
@@ -172,7 +173,7 @@ def _point_row(
         seconds=as_clock(statistics.fmean(seconds)) if seconds else NONE,
         memory=as_memory(max(memory, default=math.nan)),
         parameters=_count_parameters(run, point.recipe),
-        published=run.study.published.scores.get(point.name, NONE),
+        published=NONE if run.phantom else run.study.published.scores.get(point.name, NONE),
     )
 
 

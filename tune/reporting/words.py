@@ -8,8 +8,18 @@ import numpy as np
 
 from tune.reporting.ablation import Effect
 from tune.reporting.evidence import PointData, RunData
+from tune.reporting.factors import is_augmented
 
-__all__ = ["describe_curves", "say_effects", "say_lead", "say_methods", "say_versions"]
+__all__ = [
+    "describe_curves",
+    "say_curves",
+    "say_effects",
+    "say_lead",
+    "say_methods",
+    "say_published",
+    "say_spread",
+    "say_versions",
+]
 
 
 def say_lead(runs: Sequence[RunData], effects: Sequence[Effect]) -> str:
@@ -41,13 +51,89 @@ def say_effects(effects: Sequence[Effect]) -> str:
     Returns:
         A sentence that hides none of them.
     """
-    separable = [effect for effect in effects if effect.interval.separable]
-    surviving = [effect for effect in separable if effect.p_holm < 0.05]
-    text = f"{_count(len(effects), 'comparison')}: "
-    if not separable:
-        return f"{text}no interval leaves out 0."
-    text += f"{_count(len(separable), 'interval')} of 95 % leave{'s' * (len(separable) == 1)} out 0"
-    return f"{text}, {len(surviving) or 'none'} after Holm's correction for all of them."
+    differ = sum(effect.interval.separable for effect in effects)
+    hold = sum(effect.holds for effect in effects)
+    text = f"{_count(len(effects), 'comparison')}; "
+    if len(effects) == 1:
+        text += f"it {'differs' if differ else 'does not differ'} from 0 (95 %)"
+    else:
+        text += f"{differ or 'none'} {'differ' if differ > 1 else 'differs'} from 0 (95 %)"
+    if not differ:
+        return f"{text}."
+    also = "also" if hold == differ else f"{hold} of them also" if hold else "but not"
+    corrected = sum(effect.interval.known for effect in effects)
+    return f"{text}, {also} after Holm's correction for {corrected}."
+
+
+def say_curves(runs: Sequence[RunData]) -> str:
+    """How to read the learning curves, told of what these recipes have.
+
+    Args:
+        runs: All runs of the report.
+
+    Returns:
+        For above the panels.
+    """
+    trained = [point for run in runs for point in run.points if point.trained]
+    recipes = [point.recipe for point in trained]
+    ways = {
+        "on augmented images": [is_augmented(recipe) for recipe in recipes],
+        "with dropout": [bool(recipe.get("dropout")) for recipe in recipes],
+    }
+    told = [
+        way if all(has) else f"{way} (where the point has {'them' if 'images' in way else 'it'})"
+        for way, has in ways.items()
+        if any(has)
+    ]
+    text = "Loss and Dice over the epochs. Dashed: training"
+    text += (
+        f", {' and '.join(told)}; solid: validation, always without."
+        if told
+        else ("; solid: validation.")
+    )
+    if any(len(point.trained) > 1 for point in trained):
+        text += " Thin lines are seeds, the thick one is the mean of those that came furthest."
+    return text
+
+
+def say_published(runs: Sequence[RunData]) -> list[str]:
+    """Where the published scores come from, or why they are not shown.
+
+    Args:
+        runs: All runs of the report.
+
+    Returns:
+        A sentence for each source.
+    """
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        published = run.study.published
+        if run.phantom and published.scores:
+            note = "not shown, as phantoms' scores beside patients' scores would compare nothing."
+        else:
+            note = published.note
+        names.setdefault(note, []).append(run.name)
+    names.pop("", None)
+    return [
+        f"Published scores{' of ' + ', '.join(of) if len(of) < len(runs) else ''}: {note}"
+        for note, of in names.items()
+    ]
+
+
+def say_spread(runs: Sequence[RunData]) -> str:
+    """What stands behind the ±, as short as a table's head wants it.
+
+    Args:
+        runs: All runs of the report.
+
+    Returns:
+        Empty where no point has two complete trials, so that there is no ±.
+    """
+    counts = {len(point.complete) for run in runs for point in run.points}
+    if max(counts, default=0) < 2:
+        return ""
+    same = len(counts) == 1
+    return f"± SD over {counts.pop()} seeds" if same else "± SD over seeds"
 
 
 def describe_curves(point: PointData) -> str:
@@ -134,7 +220,7 @@ def _say_training(run: RunData, *, named: bool) -> str:
     seeds = run.study.seeds
     epochs = sorted({str(point.recipe.get("epochs", "?")) for point in run.points})
     text = f"{run.name}: " if named else ""
-    times = f"{_count(len(seeds), 'time')}, once under each seed" if seeds else "once"
+    times = f"{len(seeds)} times, once under each seed" if len(seeds) > 1 else "once"
     text += f"each recipe was trained {times}, for {' or '.join(epochs) or '?'} epochs"
     if train and val:
         text += (
@@ -172,7 +258,8 @@ def _say_statistics(effects: Sequence[Effect], *, seeded: bool) -> str:
         text += "Each training had a seed of its own, so chance in training is part of a change. "
     text += (
         "The interval is for other cases and other trainings at once: seeds and cases are crossed "
-        "random effects, and each mean square has the t quantile of its own degrees of freedom."
+        "random effects, each mean square has the t quantile of its own degrees of freedom, and "
+        "the interval is never narrower than the paired t interval over the cases' means."
     )
     text += " A mean over pairs is treated in the same way, on the seeds and cases of all."
     if one_seed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from seglib.data.store import Store
 from tune.ledger import Ledger, Order
+from tune.reporting.evidence import RunData
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 
@@ -75,6 +77,14 @@ def make_run(
         else:
             ledger.report(order.number, epoch_row(1, 0.3))
     return run
+
+
+def of_patients(run: RunData) -> RunData:
+    """The same run, as if its images were a folder's and not generated."""
+    data = run.study.data.model_copy(update={"layout": "pairs"})
+    view = replace(run.view, study=replace(run.study, data=data))
+    starts = [{**start, "data": {**start["data"], "phantom": False}} for start in run.starts]
+    return replace(run, view=view, starts=tuple(starts))
 
 
 def play_whole(

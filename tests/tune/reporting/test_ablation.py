@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,14 @@ def test_verdict_is_in_words(change: float, said: str) -> None:
         [point("a", 0.8, loss="bce"), point("b", 0.8 + change, loss="dice")]
     ).effects
     assert re.fullmatch(said, effect.verdict)
+
+
+def test_verdict_that_fails_after_holm_says_so() -> None:
+    (effect,) = find_effects([point("a", 0.8, loss="bce"), point("b", 0.9, loss="dice")]).effects
+    assert effect.holds
+    lucky = replace(effect, p_holm=0.06)
+    assert not lucky.holds
+    assert lucky.verdict == f"{effect.verdict}, not after Holm"
 
 
 def test_worse_is_told_from_the_smaller_loss_to_the_larger() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from seglib.recipe import Recipe
-from tune.reporting.factors import describe_points, differ_in, order_levels
+from tune.reporting.factors import describe_points, differ_in, is_augmented, order_levels
 
 AUGMENTED = {"rotation_deg": 10.0, "zoom": 0.2}
 
@@ -17,6 +17,11 @@ def recipe(**knobs: Any) -> dict[str, Any]:
 def test_all_knobs_of_augmentation_are_one_factor() -> None:
     told = describe_points([recipe(), recipe(**AUGMENTED)])
     assert told == [{"augmentation": "none"}, {"augmentation": "on"}]
+
+
+def test_augmentation_is_any_of_its_knobs() -> None:
+    assert not is_augmented(recipe())
+    assert is_augmented(recipe(flip_horizontal=True))
 
 
 def test_two_ways_of_augmentation_are_told_apart() -> None:

@@ -13,6 +13,7 @@ from tests.tune.reporting.runs import epoch_row
 from tests.tune.reporting.test_ablation import point
 from tune.reporting.ablation import Effect, find_effects, signed
 from tune.reporting.figures import (
+    FEWEST_FOR_BOX,
     CurvePanel,
     draw_cases,
     draw_curve_sheet,
@@ -123,6 +124,10 @@ def test_effect_without_an_interval_is_drawn_as_a_dot() -> None:
 
 def test_cases_are_drawn_for_each_point() -> None:
     scores = {"1a": pd.Series(np.linspace(0.5, 0.9, 20)), "one case": pd.Series([0.7])}
+    few = {name: series.iloc[: FEWEST_FOR_BOX - 1] for name, series in scores.items()}
+    medians = [len(re.findall(r"stroke-width: 2\b[^.]", draw_cases(each, "").svg))
+               for each in (few, scores)]  # fmt: skip
+    assert medians == [0, 1]
     drawing = draw_cases(scores, "Cases")
     assert_sound(drawing.svg, "Cases")
     assert_printable(drawing.png, "Cases")

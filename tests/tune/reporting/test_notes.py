@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from seglib.data.store import Store
@@ -56,6 +57,21 @@ def test_search_at_work_is_named(partial: Path) -> None:
     with RunDirectory(partial).locked():
         assert note_run(read(partial))[0] == "The search is running: the figures are those of now."
     assert not any("is running" in note for note in note_run(read(partial)))
+
+
+def test_search_that_has_trained_all_is_not_at_work_though_it_holds_its_folder(task: Path) -> None:
+    with RunDirectory(task).locked():
+        assert not any("is running" in note for note in note_run(read(task)))
+
+
+def test_demo_says_that_its_settings_are_not_those_of_the_description(task: Path) -> None:
+    run = read(task)
+    study = replace(run.study, demo=True, description="16 filters")
+    told = dict(describe_run(replace(run, view=replace(run.view, study=study))))
+    assert told["Study"] == (
+        "task1, grid: 2 points. 16 filters. That describes the full study; this is its demo, "
+        "whose settings differ."
+    )
 
 
 def test_failure_restart_and_skipped_steps_are_named(partial: Path, store: Store) -> None:

@@ -86,10 +86,12 @@ def test_page_says_what_there_is_to_say(shown: tuple[Path, str]) -> None:
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", shown[0].read_text()))
     for said in (
         "PHANTOMS: the images are generated",
-        "0.94-0.96",
-        "Published: four groups, split by slice",
+        "scores would compare nothing",
+        "Last epoch, ± SD over 3 seeds",
         "better by ",
-        "1 interval of 95 % leaves out 0",
+        "1 comparison; it differs from 0 (95 %), also after",
+        "1 Dice point = 0.01",
+        "Dice (soft)",
         "How the lab would have scored this",
         "0.9998",
         "slices that show nothing of the body were left out",
@@ -141,6 +143,18 @@ def test_search_at_work_has_a_page_too_and_nothing_of_it_changes(partial: Path) 
         assert snapshot() == before
     assert "8 of 12 trials have not started." in text
     assert "no figures of a last epoch, so in no comparison: 2b" in text
+
+
+def test_page_written_at_the_end_does_not_call_the_search_running(partial: Path) -> None:
+    """Also where a trial was left unfinished, as by a budget: its folder is still held."""
+    console = Console(file=io.StringIO(), width=160)
+    with RunDirectory(partial).locked():
+        write_report(partial)
+        assert "The search is running" in (partial / "report.html").read_text()
+        add_report(partial, console)
+    text = (partial / "report.html").read_text()
+    assert "The search is running" not in text
+    assert "2b (trial 3, seed 0) is not finished" in text
 
 
 def test_search_that_has_only_begun_has_a_page_and_names_are_no_markup(

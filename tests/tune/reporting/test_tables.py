@@ -11,6 +11,7 @@ from seglib.cost import count_parameters
 from seglib.metrics import Tally
 from seglib.recipe import Recipe
 from seglib.target import Target
+from tests.tune.reporting.runs import of_patients
 from tests.tune.test_report import SCORES, fill
 from tune.ledger import Ledger
 from tune.reporting.evidence import gather
@@ -52,7 +53,13 @@ def test_figures_are_means_over_seeds_with_their_spread(task: Path) -> None:
     assert float(first.best.split()[0]) > float(last)
     assert first.hd95 == "4.0 ± 0.0"
     assert (first.seconds, first.memory, first.trials) == ("1:00", "500 MB", "3 of 3")
-    assert (first.published, second.published) == ("0.94-0.96", "–")
+
+
+def test_published_scores_stand_beside_patients_alone(task: Path) -> None:
+    (run,) = gather(task)
+    assert [row.published for row in point_rows(run) if row.point] == ["–", "–"]
+    shown = [row.published for row in point_rows(of_patients(run)) if row.point]
+    assert shown == ["0.94-0.96", "–"]
 
 
 def test_parameters_are_those_of_the_network(task: Path) -> None:

@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.tune.reporting.runs import of_patients
 from tests.tune.reporting.test_ablation import point
 from tune.reporting.ablation import Effect, find_effects
 from tune.reporting.comparisons import compare
 from tune.reporting.evidence import gather
-from tune.reporting.words import describe_curves, say_effects, say_lead, say_methods, say_versions
+from tune.reporting.words import (
+    describe_curves,
+    say_curves,
+    say_effects,
+    say_lead,
+    say_methods,
+    say_published,
+    say_spread,
+    say_versions,
+)
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 
@@ -23,11 +33,15 @@ def effect() -> Effect:
 def test_all_comparisons_are_counted(effect: Effect) -> None:
     blank = replace(effect, interval=replace(effect.interval, low=-1.0, p=0.3), p_holm=0.6)
     lucky = replace(effect, p_holm=0.06)
-    assert say_effects([blank]) == "1 comparison: no interval leaves out 0."
-    assert say_effects([blank, lucky, effect]) == (
-        "3 comparisons: 2 intervals of 95 % leave out 0, 1 after Holm's correction for all of them."
+    assert say_effects([blank]) == "1 comparison; it does not differ from 0 (95 %)."
+    assert say_effects([effect]) == (
+        "1 comparison; it differs from 0 (95 %), also after Holm's correction for 1."
     )
-    assert "1 interval of 95 % leaves out 0, none after" in say_effects([lucky])
+    assert say_effects([blank, blank]) == "2 comparisons; none differs from 0 (95 %)."
+    assert say_effects([blank, lucky, effect]) == (
+        "3 comparisons; 2 differ from 0 (95 %), 1 of them also after Holm's correction for 3."
+    )
+    assert "1 differs from 0 (95 %), but not after" in say_effects([blank, lucky])
 
 
 def test_lead_counts_trials_and_names_the_best_point(task: Path, suite: Path) -> None:
@@ -44,6 +58,43 @@ def test_curves_are_told_to_those_who_cannot_see_them(task: Path) -> None:
     said = describe_curves(run.points[0])
     assert said.startswith("Learning curves of 1a, 3 trials; after 3 epochs: training loss 0.")
     assert re.search(r"validation Dice 0\.[67]\d\d$", said)
+
+
+@pytest.mark.parametrize(
+    ("knobs", "said"),
+    [
+        ([{}, {}], "Dashed: training; solid: validation."),
+        ([{"dropout": 0.5}] * 2, "training, with dropout; solid: validation, always without."),
+        (
+            [{"dropout": 0.5, "zoom": 0.1}, {"dropout": 0.5}],
+            "training, on augmented images (where the point has them) and with dropout; solid",
+        ),
+    ],
+)
+def test_curves_are_explained_by_what_the_recipes_have(
+    task: Path, knobs: list[dict[str, float]], said: str
+) -> None:
+    (run,) = gather(task)
+    points = [
+        replace(each, recipe={**each.recipe, "dropout": 0.0, **more})
+        for each, more in zip(run.points, knobs, strict=True)
+    ]
+    assert said in say_curves([replace(run, points=tuple(points))])
+
+
+def test_seeds_behind_a_spread_are_counted(task: Path, partial: Path) -> None:
+    assert say_spread(gather(task)) == "± SD over 3 seeds"
+    assert say_spread(gather(partial)) == ""
+    assert say_spread([*gather(task), *gather(partial)]) == "± SD over seeds"
+
+
+def test_published_scores_are_not_held_against_phantoms(task: Path) -> None:
+    (run,) = gather(task)
+    assert say_published([run]) == [
+        "Published scores: not shown, as phantoms' scores beside patients' scores would compare "
+        "nothing."
+    ]
+    assert say_published([of_patients(run)]) == ["Published scores: four groups, split by slice"]
 
 
 def test_methods_have_the_numbers_of_the_run(task: Path) -> None:
