@@ -39,9 +39,11 @@ def recompute_statistics(
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean over all batches
         layer.train()
-    for image in images:
-        with autocast:
-            model(image)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        layer.eval()
+    try:
+        for image in images:
+            with autocast:
+                model(image)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            layer.eval()

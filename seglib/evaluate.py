@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from seglib.checkpoint import load_checkpoint
 from seglib.data.loader import iterate
 from seglib.data.store import Store
 from seglib.device import build_autocast, choose_device
 from seglib.legacy import LegacyTally
+from seglib.memory import shrink_to_fit
 from seglib.metrics import Scores, Tally, mask_planes, predict_planes
+from seglib.micro_batch import finest_logits
 from seglib.recipe import Recipe
 from seglib.surface import surface_distances
 from seglib.unet import UNet
@@ -60,6 +62,7 @@ def score_rows(
     *,
     loss: nn.Module,
     batch_size: int,
+    micro_batch: int,
     device: torch.device,
     autocast: AbstractContextManager[object],
     channels: Sequence[str] | None = None,
@@ -74,7 +77,8 @@ def score_rows(
         store: Where the slices are.
         rows: Which of them.
         loss: Called as ``loss(logits, mask)``.
-        batch_size: Slices at once.
+        batch_size: Slices that share a loss.
+        micro_batch: Slices that go through the network at once; changes no figure.
         device: Where the network is.
         autocast: Number format of the forward pass.
         channels: What the network sees; all channels if not given.
@@ -86,8 +90,7 @@ def score_rows(
     cases = store.index["case"].to_numpy()
     total = 0.0
     for batch in iterate(store, rows, batch_size=batch_size, channels=channels, device=device):
-        with autocast:
-            logits: Tensor = model(batch.image)[0]
+        logits = finest_logits(model, batch.image, micro_batch, autocast)
         total += float(loss(logits, batch.mask)) * len(batch.rows)
         tally.update(
             predict_planes(logits, store.target),
@@ -140,10 +143,34 @@ def evaluate(
 
     Raises:
         CheckpointError: The file cannot be read.
-        InfeasibleError: The store lacks a channel that the network sees.
+        InfeasibleError: The store lacks a channel that the network sees, or memory ran
+            out with one slice at a time.
     """
     device = device or choose_device()
     model, recipe = load_model(checkpoint, store, device)
+
+    def attempt(micro_batch: int) -> Evaluation:
+        return _evaluate(model, recipe, store, rows, micro_batch=micro_batch, device=device)
+
+    return shrink_to_fit(
+        attempt,
+        recipe.batch_size,
+        most=len(rows),
+        recipe=recipe,
+        image_size=store.image_size,
+        device=device,
+    )
+
+
+def _evaluate(
+    model: nn.Module,
+    recipe: Recipe,
+    store: Store,
+    rows: NDArray[np.int64],
+    *,
+    micro_batch: int,
+    device: torch.device,
+) -> Evaluation:
     autocast = build_autocast(recipe.precision, device)
     tally, legacy, surfaces = Tally(store.target), LegacyTally(store.target), _Surfaces(store, rows)
     cases = store.index["case"].to_numpy()
@@ -151,8 +178,7 @@ def evaluate(
     for batch in iterate(
         store, rows, batch_size=recipe.batch_size, channels=channels, device=device
     ):
-        with autocast:
-            logits = model(batch.image)[0]
+        logits = finest_logits(model, batch.image, micro_batch, autocast)
         pred, true = predict_planes(logits, store.target), mask_planes(batch.mask, store.target)
         tally.update(pred, true, list(cases[batch.rows.numpy()]))
         legacy.update(logits, batch.mask)

@@ -18,6 +18,7 @@ from seglib.data.splits import Split
 from seglib.data.store import Store
 from seglib.device import choose_device, peak_memory_mb, reset_peak_memory
 from seglib.errors import DataError, DivergedError, Problem
+from seglib.memory import shrink_to_fit
 from seglib.metrics import Scores
 from seglib.optim import learning_rate_at
 from seglib.recipe import Recipe
@@ -80,6 +81,9 @@ def fit(
     threads gives the same bits. The process's own random generators are left as
     they were between epochs.
 
+    When memory runs out, the epoch begins anew with half the micro-batch, and the
+    gradient of a whole batch is added up from its parts: see :class:`Training`.
+
     Args:
         recipe: The knobs.
         store: The prepared slices.
@@ -95,16 +99,22 @@ def fit(
     Raises:
         DataError: The masks of the training or the validation part are all empty.
         DivergedError: Loss or score is no longer finite.
-        InfeasibleError: The network cannot work on this image size, or the data lack
-            a channel.
+        InfeasibleError: The network cannot work on this image size, the data lack a
+            channel, or memory ran out with one image at a time.
     """
     parts = split.parts(store.index)
     _check_foreground(store, parts)
-    run = Training(recipe, store, parts["train"], seed=seed, device=device or choose_device())
-    rows: list[Row] = []
-    if resume is not None:
-        run.load(resume)
-        rows = [dict(row) for row in resume["rows"]]
+    device = device or choose_device()
+
+    def begin(_: int) -> Training:
+        run = Training(recipe, store, parts["train"], seed=seed, device=device)
+        if resume is not None:
+            run.load(resume)
+        return run
+
+    sizes = {"most": 1, "image_size": store.image_size}
+    run = shrink_to_fit(begin, 1, recipe=recipe, device=device, **sizes)
+    rows: list[Row] = [dict(row) for row in resume["rows"]] if resume is not None else []
     for number in range(len(rows) + 1, recipe.epochs + 1):
         started = time.perf_counter()
         reset_peak_memory(run.device)
@@ -125,6 +135,7 @@ def fit(
                 "num_cases": scores.num_cases,
                 "learning_rate": learning_rate_at(recipe, number - 1),
                 "skipped_steps": trained.num_skipped,
+                "micro_batch": run.micro_batch,
                 "seconds": round(time.perf_counter() - started, 4),
                 "peak_memory_mb": round(peak_memory_mb(run.device), 1),
             }

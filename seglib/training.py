@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from seglib.augment import build_augment
 from seglib.batch_norm import recompute_statistics
-from seglib.data.loader import Batch, iterate
+from seglib.data.loader import Batch, iterate, num_steps
 from seglib.data.store import Store
 from seglib.device import build_autocast, choose_dtype
 from seglib.errors import DivergedError, InfeasibleError
 from seglib.evaluate import score_rows
 from seglib.losses import build_loss
+from seglib.memory import shrink_to_fit
 from seglib.metrics import Scores, Tally, mask_planes, predict_planes
+from seglib.micro_batch import Accumulator
 from seglib.optim import build_optimizer, learning_rate_at
 from seglib.recipe import Recipe
 from seglib.seeds import derive_seed
 from seglib.unet import UNet
 
 __all__ = ["TrainPass", "Training"]
+
+Result = TypeVar("Result")
 
 MOST_SKIPPED_IN_A_ROW = 10
 STATISTICS_BATCHES = 8
@@ -55,6 +59,10 @@ class TrainPass:
 
 class Training:
     """One training run between its epochs.
+
+    ``micro_batch`` is how many images go through the network at once: the recipe's batch
+    until memory runs out, then half of it, and so on for the rest of the run. The batch
+    whose loss is minimised stays the recipe's. ``score_batch`` is the same for scoring.
 
     Args:
         recipe: The knobs.
@@ -98,8 +106,12 @@ class Training:
         self.augment = build_augment(recipe, store.target.mirror_pairs(), store.fill)
         self.optimizer = build_optimizer(recipe, self.model.parameters())
         self.autocast = build_autocast(recipe.precision, device)
-        half = choose_dtype(recipe.precision, device) == torch.float16
-        self.scaler = torch.amp.GradScaler(device.type, enabled=half)
+        self.micro_batch = self.score_batch = recipe.batch_size
+        self._build_scaler()
+
+    def _build_scaler(self) -> None:
+        half = choose_dtype(self.recipe.precision, self.device) == torch.float16
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
 
     def state(self) -> dict[str, Any]:
         """All that :meth:`load` needs; its tensors are the living ones."""
@@ -109,20 +121,53 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "micro_batch": self.micro_batch,
+            "score_batch": self.score_batch,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go back to a state that :meth:`state` gave."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self._build_scaler()  # one that ran out of memory in the middle of a step is no use
         self.scaler.load_state_dict(state["scaler"])
+        self.micro_batch = state.get("micro_batch", self.recipe.batch_size)
+        self.score_batch = state.get("score_batch", self.recipe.batch_size)
 
     def train_epoch(self, number: int) -> TrainPass:
-        """One pass over the training slices; ``number`` counts from 1."""
+        """One pass over the training slices; ``number`` counts from 1.
+
+        When memory runs out, the pass begins anew from the state before it, with half the
+        micro-batch.
+        """
+        start: list[Any] = []
+
+        def attempt(micro_batch: int) -> TrainPass:
+            if start:
+                self.optimizer.zero_grad(set_to_none=True)
+                self.load(_copied(start[0]))
+            elif micro_batch > 1:
+                start.append(_copied(self.state()))
+            self.micro_batch = micro_batch
+            return self._pass(number)
+
+        return self._shrink(attempt, self.micro_batch, len(self.train))
+
+    def _shrink(self, attempt: Callable[[int], Result], size: int, num_rows: int) -> Result:
+        return shrink_to_fit(
+            attempt,
+            size,
+            most=num_rows,
+            recipe=self.recipe,
+            image_size=self.store.image_size,
+            device=self.device,
+        )
+
+    def _pass(self, number: int) -> TrainPass:
         self.model.train()
         tally, cases = Tally(self.store.target), self.store.index["case"].to_numpy()
         total, seen, skipped, in_a_row = 0.0, 0, 0, 0
-        num_steps = math.ceil(len(self.train) / self.recipe.batch_size)
+        num_batches = num_steps(len(self.train), self.recipe.batch_size)
         if self.augment is not None:
             self.augment.reseed(derive_seed(self.seed, "augment", number))
         batches = iterate(
@@ -138,11 +183,11 @@ class Training:
         )
         with _seeded(derive_seed(self.seed, "dropout", number), self.device):
             for step, batch in enumerate(batches):
-                self._set_learning_rate(number - 1 + step / num_steps)
+                self._set_learning_rate(number - 1 + step / num_batches)
                 step_made = self._step(batch)
                 if step_made is None:
                     skipped, in_a_row = skipped + 1, in_a_row + 1
-                    if in_a_row >= min(MOST_SKIPPED_IN_A_ROW, num_steps):
+                    if in_a_row >= min(MOST_SKIPPED_IN_A_ROW, num_batches):
                         raise DivergedError(f"epoch {number}: {in_a_row} steps not finite in a row")
                     continue
                 in_a_row, (loss, logits) = 0, step_made
@@ -156,32 +201,41 @@ class Training:
 
     def validate(self, rows: NDArray[np.int64], number: int) -> tuple[Scores, float]:
         """Scores and mean loss per slice of some rows, after epoch ``number``."""
-        self.model.eval()
         recipe = self.recipe
-        if recipe.norm == "batch" and recipe.dropout and recipe.norm_statistics == "recomputed":
-            self._recompute_statistics(number)
-        return score_rows(
-            self.model,
-            self.store,
-            rows,
-            loss=self.loss,
-            batch_size=self.recipe.batch_size,
-            device=self.device,
-            autocast=self.autocast,
-            channels=self.channels,
-        )
+
+        def attempt(micro_batch: int) -> tuple[Scores, float]:
+            self.score_batch = micro_batch
+            self.model.eval()
+            if recipe.norm == "batch" and recipe.dropout and recipe.norm_statistics == "recomputed":
+                self._recompute_statistics(number)
+            return score_rows(
+                self.model,
+                self.store,
+                rows,
+                loss=self.loss,
+                batch_size=recipe.batch_size,
+                micro_batch=micro_batch,
+                device=self.device,
+                autocast=self.autocast,
+                channels=self.channels,
+            )
+
+        return self._shrink(attempt, self.score_batch, len(rows))
 
     def _recompute_statistics(self, number: int) -> None:
+        """From as many slices whatever the size of a batch: that of the training, if it fits."""
+        batch_size = min(self.micro_batch, self.score_batch)
+        num_batches = num_steps(STATISTICS_BATCHES * self.recipe.batch_size, batch_size)
         batches = iterate(
             self.store,
             self.train,
-            batch_size=self.recipe.batch_size,
+            batch_size=batch_size,
             seed=derive_seed(self.seed, "statistics", number),
             shuffle=True,
             channels=self.channels,
             device=self.device,
         )
-        images = (batch.image for batch in islice(batches, STATISTICS_BATCHES))
+        images = (batch.image for batch in islice(batches, num_batches))
         recompute_statistics(self.model, images, self.autocast)
 
     def _set_learning_rate(self, progress: float) -> None:
@@ -189,16 +243,13 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def _step(self, batch: Batch) -> tuple[float, Tensor] | None:
+    def _step(self, batch: Batch) -> tuple[float, torch.Tensor] | None:
         """One update; loss and finest logits, or None when it or its gradient is not finite."""
         self.optimizer.zero_grad(set_to_none=True)
-        with self.autocast:
-            logits = self.model(batch.image)
-        loss = _supervise(self.loss, logits, batch.mask)
-        value = float(loss.detach())
-        if not math.isfinite(value):
+        accumulator = Accumulator(self.model, self.loss, self.autocast, self.scaler.scale)
+        made = accumulator.add_gradient(batch.image, batch.mask, self.micro_batch)
+        if made is None:
             return None
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
         limit = self.recipe.grad_clip or math.inf
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
@@ -207,7 +258,7 @@ class Training:
             return None
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return value, logits[0].detach()
+        return made
 
 
 def _shares(store: Store, rows: NDArray[np.int64]) -> list[float]:
@@ -218,13 +269,13 @@ def _shares(store: Store, rows: NDArray[np.int64]) -> list[float]:
     return [1 - sum(shares), *shares] if store.target.kind == "organs" else shares
 
 
-def _supervise(loss: nn.Module, logits: list[Tensor], mask: Tensor) -> Tensor:
-    """The loss of each decoder level, halved in weight from level to level (nnU-Net's rule)."""
-    weights = [0.5**level for level in range(len(logits))]
-    total = torch.zeros((), device=mask.device)
-    for level, (weight, level_logits) in enumerate(zip(weights, logits, strict=True)):
-        total = total + weight * loss(level_logits, mask[:, :: 2**level, :: 2**level])
-    return total / sum(weights)
+def _copied(state: Any) -> Any:
+    """A state with tensors of its own, in the host's memory."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {name: _copied(value) for name, value in state.items()}
+    return state
 
 
 @contextmanager

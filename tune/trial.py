@@ -31,6 +31,7 @@ __all__ = [
     "FINAL",
     "LAST",
     "LEGACY",
+    "NOTES",
     "ROW",
     "run_trial",
 ]
@@ -43,6 +44,7 @@ EPOCHS = "epochs.csv"
 CASES = "cases.csv"
 FINAL = "final.csv"
 LEGACY = "legacy.csv"
+NOTES = "notes.txt"
 
 Row = dict[str, float]
 Report = Callable[[dict[str, Any]], None]
@@ -54,7 +56,8 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     After each epoch the checkpoint is on disk before the row is reported. A trial
     that has a checkpoint goes on after it and reports what the ledger lacks. A
     trial that cannot go on reports one row ``{"failure": reason}`` and returns:
-    trying it again would fail again, only a dead process is worth another try.
+    trying it again would fail again, only a dead process is worth another try. What
+    happened to it beside that is said in ``notes.txt``.
 
     A trial that was let through all its epochs is then scored as its network is, on the
     validation cases: no epoch is chosen on the set that scores it. ``final.csv`` has a
@@ -85,7 +88,7 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
     if any(path.exists() for path in (folder / LAST, previous_of(folder / LAST))):
         state, note = load_checkpoint(folder / LAST)
         if note:
-            (folder / "notes.txt").write_text(note + "\n")
+            _note(folder, note)
         if note or not (folder / LAST).exists():
             previous_of(folder / LAST).replace(folder / LAST)
         _write_epochs(folder, state["rows"])
@@ -94,6 +97,7 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
             report({ROW: row})
     recipe = Recipe(**config["recipe"])
     store, split = _open_store(config["store"]), _to_split(config["split"])
+    _note_micro_batches(folder, state["rows"] if state else [], recipe)
     if state is None or len(state["rows"]) < recipe.epochs:
         for name in (FINAL, LEGACY):  # of a shorter training than is asked for now
             (folder / name).unlink(missing_ok=True)
@@ -108,6 +112,7 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
     with closing(epochs):  # type: ignore[type-var]
         for epoch in epochs:
             _save(epoch, folder, config["maximize"])
+            _note_micro_batches(folder, epoch.rows, recipe)
             report({ROW: epoch.as_row()})
     _score_last_epoch(folder, store, split)
 
@@ -151,6 +156,28 @@ def _keep_best(folder: Path, rows: Any, maximize: bool) -> None:
 
 def _write_epochs(folder: Path, rows: Any) -> None:
     write_whole(folder / EPOCHS, pd.DataFrame(rows).to_csv(index=False))
+
+
+def _note_micro_batches(folder: Path, rows: Any, recipe: Recipe) -> None:
+    """Say at which epochs memory ran out, and what changed with that."""
+    before = recipe.batch_size
+    for row in rows:
+        size = int(row.get("micro_batch", before))  # rows of older versions have none
+        if size < before:
+            sentence = f"epoch {row['epoch']}: out of memory, trained on {size} at a time, "
+            sentence += f"gradients added up to the batch of {recipe.batch_size}"
+            if recipe.norm == "batch":
+                sentence += "; batch normalisation has the statistics of the smaller part"
+            _note(folder, sentence)
+        before = size
+
+
+def _note(folder: Path, sentence: str) -> None:
+    """Add a line to the trial's notes, once."""
+    file = folder / NOTES
+    known = file.read_text(encoding="utf-8") if file.exists() else ""
+    if sentence not in known.splitlines():
+        write_whole(file, f"{known}{sentence}\n")
 
 
 def _kind(error: SegtuneError) -> str:

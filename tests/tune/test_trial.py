@@ -10,15 +10,17 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from seglib.data.splits import Split
 from seglib.data.store import Store
 from seglib.evaluate import evaluate
 from seglib.legacy import LEGACY_FIGURES
+from seglib.unet import UNet
 from tests.tune.test_trainable import build_config
 from tune import trial
 from tune.cli import main
-from tune.trial import CASES, FAILURE, FINAL, LAST, LEGACY, ROW, run_trial
+from tune.trial import CASES, EPOCHS, FAILURE, FINAL, LAST, LEGACY, NOTES, ROW, run_trial
 
 Run = Callable[..., list[dict[str, Any]]]
 FILES = (FINAL, LEGACY)
@@ -125,6 +127,26 @@ def test_trial_sees_the_channels_of_its_recipe(run: Run, tmp_path: Path) -> None
 def test_channel_that_the_data_lack_is_a_failure_in_words(run: Run) -> None:
     (sent,) = run(channels="flair+pet")
     assert sent[FAILURE].startswith("infeasible: no channel pet in these data, only flair, t1ce")
+
+
+def test_shortage_of_memory_is_noted_once_and_in_every_row(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = UNet.forward
+
+    def limited(self: UNet, image: torch.Tensor) -> list[torch.Tensor]:
+        if self.training and len(image) > 4:
+            raise MemoryError
+        return forward(self, image)
+
+    monkeypatch.setattr(UNet, "forward", limited)
+    sent = run(stop=1) + run(num_reported=1)
+    assert [row[ROW]["micro_batch"] for row in sent] == [4, 4, 4]
+    assert list(pd.read_csv(tmp_path / EPOCHS)["micro_batch"]) == [4, 4, 4]
+    assert (tmp_path / NOTES).read_text().splitlines() == [
+        "epoch 1: out of memory, trained on 4 at a time, gradients added up to the batch of 8; "
+        "batch normalisation has the statistics of the smaller part"
+    ]
 
 
 @pytest.mark.slow
