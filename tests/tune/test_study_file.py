@@ -8,7 +8,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seglib.errors import StudyFileError
 from seglib.recipe import Recipe
 from tune.space import Choice, Constant, FloatRange, IntRange, Quantile, Weighted
 from tune.study_file import load_study
@@ -18,26 +17,6 @@ from tune.yaml_lines import write_yaml
 ROOT = Path(__file__).parents[2]
 SHIPPED = [path for path in sorted((ROOT / "searchspaces").glob("*.yaml")) if not is_suite(path)]
 SWEEPS = sorted((Path(__file__).parent / "sweeps").glob("*.yaml"))
-
-
-@pytest.fixture
-def load(tmp_path):
-    def load(text: str, *overrides: str, demo: bool = False):
-        path = tmp_path / "study.yaml"
-        path.write_text(text)
-        return load_study(path, overrides, demo=demo)
-
-    return load
-
-
-@pytest.fixture
-def problems(load):
-    def problems(text: str, *overrides: str, demo: bool = False) -> list[str]:
-        with pytest.raises(StudyFileError, match="problem") as caught:
-            load(text, *overrides, demo=demo)
-        return [str(problem) for problem in caught.value.problems]
-
-    return problems
 
 
 def search(parameters: str, *rest: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from seglib.errors import StudyFileError
-from tune.study_file import load_study
 from tune.yaml_lines import write_yaml
 
 GRID = """\
@@ -22,26 +21,6 @@ points:
   - {name: 4, loss: dice, base_filters: 8, rotation_deg: 10}
   - {loss: bce, base_filters: 8}
 """
-
-
-@pytest.fixture
-def load(tmp_path):
-    def load(text: str, *overrides: str, demo: bool = False):
-        path = tmp_path / "study.yaml"
-        path.write_text(text)
-        return load_study(path, overrides, demo=demo)
-
-    return load
-
-
-@pytest.fixture
-def problems(load):
-    def problems(text: str, *overrides: str, demo: bool = False) -> list[str]:
-        with pytest.raises(StudyFileError, match="problem") as caught:
-            load(text, *overrides, demo=demo)
-        return [str(problem) for problem in caught.value.problems]
-
-    return problems
 
 
 def test_point_names_a_row_or_adds_one_beside_the_product(load):
