@@ -1,22 +1,28 @@
-"""Three thin objects through which Ray Tune asks the ledger and tells it. No state of their own."""
+"""Thin objects through which Ray Tune asks the ledger and tells it. All they know can be lost."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ray.tune import Stopper
+import ray
+from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.ledger import Ledger
+from tune.patience import Patience
 from tune.trial import FAILURE, ROW
 
 if TYPE_CHECKING:
     from tune.executor import Interruption, Job, Observer
 
-__all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen"]
+__all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen", "Watchdog"]
+
+_LONGEST_TICK_S = 1.0
 
 log = logging.getLogger("segtune")
 
@@ -42,6 +48,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         self._ledger, self._job = ledger, job
         self._observers, self._interruption = list(observers), interruption
         self._numbers: dict[str, int] = {}
+        self._hung: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """A trial's configuration, None for not now, or ``FINISHED``."""
@@ -64,6 +71,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
             return True
         # Ray hands results on flattened, with the whole configuration and more among them.
         mark = f"{ROW}/"
+        self._hung.pop(trial_id, None)
         row = {key.removeprefix(mark): v for key, v in result.items() if key.startswith(mark)}
         stop = self._ledger.report(number, row)
         self._tell("reported", number, row)
@@ -79,9 +87,15 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         number = self._numbers.pop(trial_id, None)
         if number is None or self._interruption.signal is not None:
             return
-        retries = self._job.retries
-        self._ledger.finish(number, f"its process died {retries + 1} times" if error else "")
+        died = f"its process died {self._job.retries + 1} times"
+        hung = self._hung.pop(trial_id, "")
+        self._ledger.finish(number, (hung or died) if error else "")
         self._tell("finished", number)
+
+    def note_hung(self, trial_id: str, limit_s: float) -> None:
+        """Its process is ended for it; if no other goes on, this is why it failed."""
+        self._hung[trial_id] = f"hung: no epoch within {limit_s:.0f} s"
+        log.warning("trial %d %s; starting it again", self._numbers[trial_id], self._hung[trial_id])
 
     def _tell(self, event: str, *what: Any) -> None:
         """An observer that fails is sent away; the search is not its business."""
@@ -142,3 +156,76 @@ class StopWhen(Stopper):  # type: ignore[misc]
     def stop_all(self) -> bool:
         """True once a signal has come."""
         return self._interruption.signal is not None
+
+
+@dataclass
+class _Watched:
+    own: list[float]
+    heard_at: float
+
+
+class Watchdog(Callback):  # type: ignore[misc]
+    """Ends the process of a trial that reports no epoch for far too long; Ray then retries it.
+
+    A hung call of C hears no signal and no Python, so that nothing milder would do. The
+    clock stands still while the driver itself does, asleep or at work: then it is not
+    the trial that is silent.
+
+    Args:
+        ledger: Knows how long epochs took.
+        searcher: Told which trials hung.
+        patience: How long is too long.
+    """
+
+    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, patience: Patience) -> None:
+        self._ledger, self._searcher, self._patience = ledger, searcher, patience
+        self._watched: dict[str, _Watched] = {}
+        self._clock, self._last_tick = 0.0, time.monotonic()
+        known = [row["seconds"] for entry in ledger.entries() for row in entry.rows]
+        self._slowest_s = max(known, default=None)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch a trial from now on."""
+        rows = self._ledger.entry(trial.config["number"]).rows
+        own = [row["seconds"] for row in rows]
+        self._watched[trial.trial_id] = _Watched(own, self._clock)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """It lives; the next epoch has all the time again."""
+        watched = self._watched.get(trial.trial_id)
+        if watched is None or ROW not in result:  # not flattened, other than for a scheduler
+            return
+        seconds = result[ROW]["seconds"]
+        self._slowest_s = max(seconds, self._slowest_s or 0.0)
+        watched.own.append(seconds)
+        watched.heard_at = self._clock
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch it no longer."""
+        self._watched.pop(trial.trial_id, None)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch it no longer, until another process goes on with it."""
+        self._watched.pop(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch it no longer."""
+        self._watched.pop(trial.trial_id, None)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray's regular tick, ten times a second."""
+        now = time.monotonic()
+        self._clock += min(now - self._last_tick, _LONGEST_TICK_S)
+        self._last_tick = now
+        for trial in trials if self._watched else ():
+            watched = self._watched.get(trial.trial_id)
+            if watched is None:
+                continue
+            limit_s = self._patience.limit_s(watched.own, self._slowest_s)
+            actor = trial.temporary_state.ray_actor
+            if self._clock - watched.heard_at > limit_s and actor is not None:
+                watched.heard_at = self._clock  # once more after as long, should it live on
+                self._searcher.note_hung(trial.trial_id, limit_s)
+                ray.kill(actor)

@@ -6,6 +6,7 @@ that gains a point or a seed gains trials, and what was trained stays what it wa
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from tune.entries import NAMES, recipe_key
 from tune.study_file import StudyFile
 from tune.study_parameters import whole_domain
 
-__all__ = ["LEFT_OUT", "Planned", "list_planned", "record_values", "settle_agenda"]
+__all__ = ["LEFT_OUT", "Planned", "add_trial", "list_planned", "settle_agenda"]
 
 LEFT_OUT = "left out of the study file"
 
@@ -26,7 +27,7 @@ class Planned:
     """One trial that is sure to be tried.
 
     Args:
-        origin: ``default``, ``point`` or ``grid``.
+        origin: ``default``, ``point``, ``grid`` or ``sampler``.
         values: Of the searched parameters that count.
         seed: Which of the study's seeds it is for; None for a seed of its own.
     """
@@ -66,46 +67,54 @@ def list_planned(file: StudyFile) -> list[Planned]:
 
 
 def settle_agenda(study: optuna.Study, file: StudyFile) -> None:
-    """Enqueue what is planned and not yet there; of a grid, end what is no longer planned.
+    """Add what is planned and not yet there; end what waits and is no longer wanted.
+
+    Of a grid, what is in training and no longer planned ends, too. A search lets it
+    finish: the leaderboard has room for it.
 
     Args:
         study: Optuna's study.
         file: The study file as it is now.
     """
     planned, trials = list_planned(file), study.get_trials(deepcopy=False)
-    keys = {one.key for one in planned}
     known = set()
     for trial in trials:
-        key = _key(trial)
-        if file.method == "grid" and key not in keys and not trial.state.is_finished():
+        if _is_left_out(trial, file, planned):
             _withdraw(study, trial)
         elif "withdrawn" not in trial.user_attrs:
-            known.add(key)
+            known.add(_key(trial))
     for one in planned:
         if one.key not in known:
-            seed = {} if one.seed is None else {"seed": one.seed}
-            attrs = {"origin": one.origin, "values": one.values, **seed}
-            study.enqueue_trial(_fixed(file, one.values), user_attrs=attrs)
+            add_trial(study, one)
     _settle_names(study, file)
 
 
-def record_values(trial: optuna.Trial) -> dict[str, Any]:
-    """A grid's values as Optuna's parameters, each within all that its field allows.
+def add_trial(study: optuna.Study, one: Planned, notes: Mapping[str, Any] | None = None) -> None:
+    """Let a trial wait for its turn. It enters the storage whole, in one write.
 
-    So a row beside the product, or one that is added later, is a parameter like any
-    other. Optuna cannot be told of free text: its choices would have to be known.
+    To Optuna its values are parameters within all that their fields allow, so that
+    trials from before and after an edit of the space are of one kind. Optuna cannot be
+    told of free text: its choices would have to be known.
 
     Args:
-        trial: One that was enqueued by :func:`settle_agenda`.
-
-    Returns:
-        The trial's values.
+        study: Optuna's study.
+        one: The trial.
+        notes: What the sampler wants to find on it later.
     """
-    values: dict[str, Any] = trial.user_attrs["values"]
-    for name in values:
-        if (domain := whole_domain(name)) is not None:
-            domain.suggest(trial, name)
-    return values
+    domains = {name: domain for name in one.values if (domain := whole_domain(name)) is not None}
+    point = optuna.trial.FixedTrial({name: one.values[name] for name in domains})
+    for name, domain in domains.items():
+        domain.suggest(point, name)
+    seed = {} if one.seed is None else {"seed": one.seed}
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.WAITING,
+            params=point.params,
+            distributions=point.distributions,
+            user_attrs={"origin": one.origin, "values": one.values, **seed},
+            system_attrs=dict(notes or {}),
+        )
+    )
 
 
 def _key(trial: FrozenTrial) -> tuple[str, int | None]:
@@ -114,10 +123,17 @@ def _key(trial: FrozenTrial) -> tuple[str, int | None]:
     return Planned(attrs.get("origin", "sampler"), values, attrs.get("seed")).key
 
 
-def _fixed(file: StudyFile, values: dict[str, Any]) -> dict[str, Any]:
-    if file.method != "grid":
-        return file.space.to_fixed(values)
-    return {name: value for name, value in values.items() if whole_domain(name) is not None}
+def _is_left_out(trial: FrozenTrial, file: StudyFile, planned: Sequence[Planned]) -> bool:
+    if trial.state.is_finished():
+        return False
+    if file.method == "grid":
+        return _key(trial) not in {one.key for one in planned}
+    if trial.state != TrialState.WAITING:
+        return False
+    values = trial.user_attrs["values"]
+    if trial.user_attrs["origin"] == "sampler":
+        return not file.space.contains(values)
+    return all(values != one.values for one in planned)
 
 
 def _withdraw(study: optuna.Study, trial: FrozenTrial) -> None:

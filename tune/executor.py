@@ -13,7 +13,7 @@ import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -22,8 +22,9 @@ from typing import Any, Protocol
 from seglib.data.splits import Split
 from seglib.errors import Problem, RunError, SegtuneError
 from tune.ledger import Ledger, Order
+from tune.patience import Patience
 
-__all__ = ["Job", "Observer", "check_address", "execute"]
+__all__ = ["Interruption", "Job", "Observer", "check_address", "execute"]
 
 MOST_RESTARTS = 5
 _SECONDS_TO_CONNECT = 5.0
@@ -58,6 +59,7 @@ class Job:
         concurrent: Most trials at once; None for as many as fit.
         retries: How often a trial whose process died is tried again.
         address: Of a running Ray cluster; ``local`` starts one for this search.
+        patience: How long a trial may be silent before it counts as hung.
     """
 
     run_dir: Path
@@ -68,6 +70,7 @@ class Job:
     concurrent: int | None = None
     retries: int = 3
     address: str = "local"
+    patience: Patience = field(default_factory=Patience)
 
     def folder(self, number: int) -> Path:
         """Where a trial keeps its files."""
@@ -140,7 +143,12 @@ def _wrong_address(found: str, wanted: str, hint: str = "") -> RunError:
     return RunError("command line", [Problem("--address", found, wanted, hint)])
 
 
-def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int:
+def execute(
+    ledger: Ledger,
+    job: Job,
+    observers: Sequence[Observer] = (),
+    interruption: Interruption | None = None,
+) -> int:
     """Run trials until the ledger has no more to ask; returns an exit code.
 
     A fault of the executor itself (a lost node, the memory monitor, Ray) starts Ray
@@ -151,6 +159,7 @@ def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int
         ledger: What to run, and where results go.
         job: What all trials share.
         observers: Told of every start, epoch and end.
+        interruption: Where a signal is noted; None for one of its own.
 
     Returns:
         0 when done, 1 when Ray failed too often, 130 or 143 when interrupted.
@@ -158,7 +167,7 @@ def execute(ledger: Ledger, job: Job, observers: Sequence[Observer] = ()) -> int
     Raises:
         RunError: There is no Ray cluster at the address.
     """
-    interruption = Interruption()
+    interruption = interruption or Interruption()
     restarts, epochs_before = 0, -1
     with interruption.listening():
         while interruption.signal is None:
@@ -263,7 +272,7 @@ def _run_tuner(
 ) -> None:
     from ray import tune as ray_tune
 
-    from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
+    from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen, Watchdog
     from tune.trainable import train
 
     searcher = LedgerSearcher(ledger, job, observers, interruption)
@@ -281,6 +290,7 @@ def _run_tuner(
                 storage_path=scratch,
                 verbose=0,
                 stop=StopWhen(interruption),
+                callbacks=[Watchdog(ledger, searcher, job.patience)],
                 failure_config=ray_tune.FailureConfig(max_failures=job.retries),
             ),
         )

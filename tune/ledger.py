@@ -14,9 +14,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
 from seglib.recipe import Recipe
-from tune.agenda import record_values, settle_agenda
+from tune.agenda import Planned, add_trial, settle_agenda
 from tune.entries import NAMES, Entry, to_entries, to_entry
-from tune.strategies import build_pruner, build_sampler
+from tune.history import History
+from tune.strategies import build_pruner
 from tune.study_file import StudyFile
 
 __all__ = ["Entry", "Ledger", "Order"]
@@ -68,6 +69,7 @@ class Ledger:
         self._clock = time.monotonic()
         self._spent_before_s = float(self._study.user_attrs.get("spent_s", 0.0))
         settle_agenda(self._study, study)
+        self._history = History(study)
         self._names: dict[str, str] = self._study.user_attrs.get(NAMES, {})
         self._unfinished: list[int] = []
         self.take_up_unfinished()
@@ -85,7 +87,9 @@ class Ledger:
         for _ in range(MOST_INFEASIBLE_IN_A_ROW):
             if not self._may_start():
                 return None
-            self._study.sampler = build_sampler(self.file, len(self._frozen()))
+            if not self._is_any_waiting():
+                proposal = self._history.propose(self._frozen())
+                add_trial(self._study, Planned("sampler", proposal.values), proposal.notes)
             order = self._order(self._study.ask())
             if order is not None:
                 return order
@@ -185,6 +189,11 @@ class Ledger:
         )
 
     @property
+    def num_outside(self) -> int:
+        """Trials that an edit of the space left outside; they no longer guide the search."""
+        return self._history.num_outside(self._frozen())
+
+    @property
     def num_planned(self) -> int | None:
         """Trials in all; None when only the budget ends the search."""
         return self.file.num_planned
@@ -195,8 +204,7 @@ class Ledger:
 
     def _may_start(self) -> bool:
         trials = self._frozen()
-        waiting = any(trial.state == TrialState.WAITING for trial in trials)
-        if self.file.method == "grid" and not waiting:
+        if self.file.method == "grid" and not self._is_any_waiting():
             return False
         if self.file.run_cap is not None and self.num_started >= self.file.run_cap:
             return False
@@ -209,6 +217,9 @@ class Ledger:
         epochs = sum(len(trial.intermediate_values) for trial in trials)
         return budget.epochs is None or epochs < budget.epochs
 
+    def _is_any_waiting(self) -> bool:
+        return any(trial.state == TrialState.WAITING for trial in self._frozen())
+
     def _target_reached(self, trials: Sequence[FrozenTrial]) -> bool:
         wanted = self.file.metric.target
         if wanted is None:
@@ -217,10 +228,10 @@ class Ledger:
         return any(score == wanted or self.is_better(score, wanted) for score in scores)
 
     def _order(self, trial: Trial) -> Order | None:
-        grid = self.file.method == "grid"
-        values = record_values(trial) if grid else self.file.space.suggest(trial)
+        known = self._storage_trial(trial.number)
+        attrs = known.user_attrs
         try:
-            recipe = Recipe(**values)
+            recipe = Recipe(**(attrs.get("recipe") or attrs.get("values", known.params)))
             reason = self._infeasible(recipe)
         except ValidationError as error:
             reason = "; ".join(f"{e['loc'][0]}: {e['msg']}" for e in error.errors())
@@ -228,11 +239,9 @@ class Ledger:
             trial.set_user_attr("infeasible", True)
             self.finish(trial.number, f"infeasible: {reason}")
             return None
-        known = self._storage_trial(trial.number)
-        if "recipe" not in known.user_attrs:
-            trial.set_user_attr("values", values)
+        if "recipe" not in attrs:
             trial.set_user_attr("recipe", recipe.model_dump())
-        seed = self.file.trial_seed(trial.number, known.user_attrs.get("seed"))
+        seed = self.file.trial_seed(trial.number, attrs.get("seed"))
         return Order(trial.number, recipe, seed, len(known.intermediate_values))
 
     def _frozen(self) -> list[FrozenTrial]:
@@ -248,7 +257,9 @@ class Ledger:
 def _open_study(study: StudyFile, storage: BaseStorage) -> optuna.Study:
     """Optuna's study; made if it is not there, and else opened without a word written."""
     names: dict[str, Any] = {"storage": storage, "study_name": study.name}
-    rules: dict[str, Any] = {"sampler": build_sampler(study, 0), "pruner": build_pruner(study)}
+    # Proposals are made by History, from a copy: Optuna shall never sample from the storage.
+    sampler = optuna.samplers.RandomSampler()
+    rules: dict[str, Any] = {"sampler": sampler, "pruner": build_pruner(study)}
     try:
         return optuna.load_study(**names, **rules)
     except KeyError:

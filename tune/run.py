@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seglib.data.splits import Split
     from seglib.data.store import Store
     from seglib.recipe import Recipe
-    from tune.executor import Job
+    from tune.executor import Interruption, Job
     from tune.ledger import Ledger
     from tune.run_directory import RunDirectory
 
@@ -32,12 +32,13 @@ DEMO = (
 )
 
 
-def run_search(request: Request, console: Console) -> int:
+def run_search(request: Request, console: Console, interruption: Interruption | None = None) -> int:
     """Prepare the data, run or continue the search, write and show what it found.
 
     Args:
         request: What was asked for.
         console: Where to show it.
+        interruption: Where a signal is noted, for a caller whom it concerns, too.
 
     Returns:
         The exit code: 0 done, 1 failed, 130 or 143 interrupted.
@@ -68,7 +69,7 @@ def run_search(request: Request, console: Console) -> int:
         job = _job(request, folder, store=store, split=splits.search_part(), study=study)
         folder.write_environment(store, request.storage)
         _announce(ledger, store, job, num_locked=len(splits.test), console=console)
-        code = _train(ledger, job, folder, console)
+        code = _train(ledger, job, folder, console, interruption=interruption)
         for note in store.info.notes:
             if "own patient" in note:
                 console.print(f"note: {note}", style="yellow", markup=False)
@@ -109,10 +110,9 @@ def build_store(request: Request, study: StudyFile, console: Console) -> Store:
     from tune.progress import progress_on
 
     source = None if study.data.layout in PHANTOM_LAYOUTS else request.data
+    cache = (request.cache or request.out / ".cache").resolve()
     with progress_on(console) as report:
-        return prepare(
-            study.data, source, (request.cache or request.out / ".cache").resolve(), progress=report
-        )
+        return prepare(study.data, source, cache, progress=report)
 
 
 def _open_ledger(study: StudyFile, storage: BaseStorage, store: Store) -> Ledger:
@@ -150,8 +150,7 @@ def _job(
 
 
 def _gpus_per_trial(study: StudyFile) -> float:
-    wish = study.resources.gpus_per_trial
-    if wish != "auto":
+    if (wish := study.resources.gpus_per_trial) != "auto":
         return float(wish)
     import torch
 
@@ -167,12 +166,8 @@ def _concurrent(study: StudyFile, address: str, cpus: int) -> int | None:
 
 
 def _announce(ledger: Ledger, store: Store, job: Job, *, num_locked: int, console: Console) -> None:
-    from tune.leaderboard import say_older
-    from tune.report import older_entries
-
     study = ledger.file
-    if older := older_entries(study, ledger.entries()):
-        console.print(f"{say_older(older)}: kept, and not trained again", markup=False)
+    _say_kept(ledger, console)
     unit = "patients" if job.split.by == "patient" else "SLICES"
     lines = [
         f"{study.name}: {study.method}, {study.metric.name} ({study.metric.goal}), "
@@ -188,20 +183,46 @@ def _announce(ledger: Ledger, store: Store, job: Job, *, num_locked: int, consol
     console.print(f"run directory: {job.run_dir}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _train(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -> int:
+def _say_kept(ledger: Ledger, console: Console) -> None:
+    """What an edit of the study file did to the trials that stood there before."""
+    from tune.leaderboard import say_older
+    from tune.report import older_entries
+
+    if older := older_entries(ledger.file, ledger.entries()):
+        console.print(f"{say_older(older)}: kept, and not trained again", markup=False)
+    if outside := ledger.num_outside:
+        which = "1 trial lies" if outside == 1 else f"{outside} trials lie"
+        console.print(f"{which} outside the new space: kept, but they guide the search no longer")
+
+
+def _train(
+    ledger: Ledger,
+    job: Job,
+    folder: RunDirectory,
+    console: Console,
+    *,
+    interruption: Interruption | None,
+) -> int:
     """Run what the ledger asks for, and write what was found; returns the exit code."""
     from tune.report import ReportWriter
 
     code = 0
     if ledger.has_more():
-        code = _execute(ledger, job, folder, console)
+        code = _execute(ledger, job, folder, console, interruption=interruption)
     else:
         console.print("nothing is left to train; --trials +N asks for more", markup=False)
     ReportWriter(ledger, folder).write()
     return code
 
 
-def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -> int:
+def _execute(
+    ledger: Ledger,
+    job: Job,
+    folder: RunDirectory,
+    console: Console,
+    *,
+    interruption: Interruption | None,
+) -> int:
     from tune.executor import execute
     from tune.report import ReportWriter
     from tune.retention import CheckpointKeeper
@@ -214,7 +235,7 @@ def _execute(ledger: Ledger, job: Job, folder: RunDirectory, console: Console) -
             stack.callback(tracker.close)
         screen = stack.enter_context(watching(ledger, console))
         files = (ReportWriter(ledger, folder), CheckpointKeeper(ledger, folder.path))
-        return execute(ledger, job, [*files, *trackers, screen])
+        return execute(ledger, job, [*files, *trackers, screen], interruption)
 
 
 def _conclude(ledger: Ledger, folder: RunDirectory, console: Console) -> bool:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
+from typing_extensions import override
 
 from seglib.seeds import derive_seed
 from tune.study_file import StudyFile
 
-__all__ = ["build_pruner", "build_sampler"]
+__all__ = ["SAMPLER_NOTES", "ReplayedCmaEs", "build_pruner", "build_sampler"]
+
+SAMPLER_NOTES = ("cma:generation",)
+"""What samplers write on a trial that they propose, and look for later."""
 
 
 def build_sampler(study: StudyFile, number: int) -> optuna.samplers.BaseSampler:
@@ -35,9 +41,9 @@ def build_sampler(study: StudyFile, number: int) -> optuna.samplers.BaseSampler:
                 seed=seed,
             )
         if study.method == "gp":
-            return optuna.samplers.GPSampler(seed=seed)
+            return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
         if study.method == "cmaes":
-            return optuna.samplers.CmaEsSampler(seed=seed)
+            return ReplayedCmaEs(seed=seed, warn_independent_sampling=False)
     return optuna.samplers.RandomSampler(seed=seed)
 
 
@@ -65,6 +71,33 @@ def build_pruner(study: StudyFile) -> optuna.pruners.BasePruner:
         if rule.type == "patience":
             return optuna.pruners.PatientPruner(None, patience=rule.min_iter)
     return optuna.pruners.NopPruner()
+
+
+class ReplayedCmaEs(optuna.samplers.CmaEsSampler):
+    """CMA-ES whose state is worked out again for each proposal.
+
+    Optuna's own writes its state into the storage, pickled: it would be read from a file
+    that anybody may have written, and would be wrong once the space is edited.
+    """
+
+    @override
+    def _restore_optimizer(self, completed_trials: list[FrozenTrial]) -> None:
+        self._completed = completed_trials
+
+    @override
+    def _init_optimizer(self, trans: Any, direction: Any) -> Any:
+        optimizer = super()._init_optimizer(trans, direction)
+        sign = -1.0 if direction == optuna.study.StudyDirection.MAXIMIZE else 1.0
+        while True:
+            generation = self._get_solution_trials(self._completed, optimizer.generation)
+            if len(generation) < optimizer.population_size:
+                return optimizer
+            optimizer.tell(
+                [
+                    (trans.transform(trial.params), sign * float(trial.value or 0.0))
+                    for trial in generation[: optimizer.population_size]
+                ]
+            )
 
 
 @contextmanager

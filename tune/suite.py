@@ -20,6 +20,7 @@ from tune.study_parts import SuiteHead
 from tune.yaml_lines import read_yaml
 
 if TYPE_CHECKING:
+    from tune.executor import Interruption
     from tune.suite_table import SuiteLine
 
 __all__ = ["Suite", "describe_suite", "is_suite", "load_suite", "run_suite"]
@@ -117,7 +118,7 @@ def run_suite(request: Request, console: Console) -> int:
     Raises:
         SegtuneError: Something the user can mend.
     """
-    from tune.executor import check_address
+    from tune.executor import Interruption, check_address
     from tune.run_directory import RunDirectory
 
     suite = load_suite(request)
@@ -125,11 +126,11 @@ def run_suite(request: Request, console: Console) -> int:
     with RunDirectory(suite.folder.resolve()).locked():
         _check_data(suite, console)
         _write_table(suite, request)
-        codes = []
+        codes, interruption = [], Interruption()
         for number, one in enumerate(suite.requests, start=1):
             title = f"study {number} of {len(suite.requests)}: {suite.studies[number - 1].name}"
             console.rule(title, align="left")
-            codes.append(_run_one(one, console))
+            codes.append(_run_one(one, console, interruption))
             if codes[-1] >= 128:
                 break
         _conclude(suite, request, console)
@@ -206,16 +207,19 @@ def _check_data(suite: Suite, console: Console) -> None:
     _gather(str(suite.requests[0].data or "data"), suite.requests, check)
 
 
-def _run_one(request: Request, console: Console) -> int:
-    """One study; whatever befalls it is told and is not the others' business."""
+def _run_one(request: Request, console: Console, interruption: Interruption) -> int:
+    """One study; whatever befalls it is told and is not the others' business, a signal is."""
+    code = 1
     try:
-        return run_search(request, console)
+        code = run_search(request, console, interruption)
+        text = ""
     except SegtuneError as error:
         text = f"error: {error}"
     except Exception:
         text = traceback.format_exc()
-    console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-    return 1
+    if text:
+        console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    return code if interruption.signal is None else 128 + interruption.signal
 
 
 def _write_table(suite: Suite, request: Request) -> list[SuiteLine]:

@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from seglib.recipe import Recipe
+from tune.agenda import add_trial, list_planned
 from tune.ledger import Ledger, Order
 from tune.storage import cut_torn_line, open_storage
 from tune.study_file import load_study
@@ -146,9 +147,7 @@ def test_death_while_points_are_written_down_is_made_good(study_path: Path) -> N
     study = load_study(study_path, overrides, demo=False)
     storage = open_storage(study_path.parent / "journal.log")
     partial = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
-    partial.enqueue_trial(
-        study.space.to_fixed(study.default_point()), user_attrs={"origin": "default"}
-    )
+    add_trial(partial, list_planned(study)[0])
     ledger = Ledger(study, storage)
     rates = [ledger.ask().recipe.learning_rate for _ in range(3)]  # type: ignore[union-attr]
     assert rates == [0.001, 0.002, 0.003]

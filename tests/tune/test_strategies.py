@@ -3,10 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+from optuna._transform import _SearchSpaceTransform
 
-from tune.strategies import build_pruner, build_sampler
+from tune.strategies import ReplayedCmaEs, build_pruner, build_sampler
 from tune.study_file import load_study
 
 
@@ -27,7 +29,7 @@ def test_proposal_follows_from_the_number_of_the_trial_alone(study_path: Path, m
     [
         ("bayes", optuna.samplers.TPESampler),
         ("gp", optuna.samplers.GPSampler),
-        ("cmaes", optuna.samplers.CmaEsSampler),
+        ("cmaes", ReplayedCmaEs),
         ("random", optuna.samplers.RandomSampler),
     ],
 )
@@ -72,3 +74,20 @@ def test_asha_looks_where_the_study_says_it_does(study_path: Path) -> None:
                 looked.append(step)
         search.tell(bad, state=optuna.trial.TrialState.FAIL)
     assert looked == study.rungs() == [1, 3]
+
+
+def test_replayed_cmaes_is_where_optunas_own_is() -> None:
+    study, axes = optuna.create_study(direction="maximize"), ("x", "y")
+    for number in range(30):
+        study.sampler = own = optuna.samplers.CmaEsSampler(seed=number)
+        trial = study.ask()
+        study.tell(trial, -sum(trial.suggest_float(name, 1, 9, log=True) for name in axes))
+    box = _SearchSpaceTransform(study.trials[0].distributions, transform_0_1=True)
+    replayed = ReplayedCmaEs(seed=1)
+    replayed._restore_optimizer(study.trials[:-1])
+    state: Any = replayed._init_optimizer(box, study.direction)
+    wanted: Any = own._restore_optimizer(study.trials)
+    assert state.generation == wanted.generation >= 3
+    assert np.allclose(state.mean, wanted.mean)
+    assert np.allclose(state._C, wanted._C)
+    assert not np.allclose(state.mean, 0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import tune.suite
 from seglib.data.phantom import write_phantoms
 from seglib.errors import DataError, InvalidInput, RunError, StudyFileError
 from tune.cli import main
+from tune.executor import Interruption
 from tune.request import Request
 from tune.run_directory import RunDirectory
 from tune.suite import describe_suite, is_suite, load_suite, run_suite
@@ -60,7 +62,7 @@ def request_(tmp_path: Path) -> Request:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """What would be trained; answers 0 in place of training."""
     seen: list[Request] = []
-    monkeypatch.setattr(tune.suite, "run_search", lambda one, console: seen.append(one) or 0)
+    monkeypatch.setattr(tune.suite, "run_search", lambda one, *rest: seen.append(one) or 0)
     return seen
 
 
@@ -206,7 +208,7 @@ def test_study_that_fails_does_not_lose_the_others(
 ) -> None:
     asked = []
 
-    def search(one: Request, console: Console) -> int:
+    def search(one: Request, *rest: object) -> int:
         asked.append(one.space.name)
         if one.space.name == "second.yaml":
             return 0
@@ -215,21 +217,30 @@ def test_study_that_fails_does_not_lose_the_others(
         raise failure
 
     monkeypatch.setattr(tune.suite, "run_search", search)
-    console = paper()
-    assert run_suite(request_, console) == 1
+    assert run_suite(request_, console := paper()) == 1
     assert asked == ["first.yaml", "second.yaml"]
     assert said in text_of(console)
     assert "mean over seeds" in text_of(console)
 
 
-@pytest.mark.parametrize("code", [130, 143])
+@pytest.mark.parametrize(("code", "fails"), [(130, False), (143, True)])
 def test_interruption_stops_the_suite(
-    request_: Request, monkeypatch: pytest.MonkeyPatch, code: int
+    request_: Request, monkeypatch: pytest.MonkeyPatch, code: int, fails: bool
 ) -> None:
     asked = []
-    monkeypatch.setattr(tune.suite, "run_search", lambda one, console: asked.append(one) or code)
-    assert run_suite(request_, paper()) == code
+
+    def search(one: Request, console: Console, interruption: Interruption) -> int:
+        asked.append(one)
+        with interruption.listening():
+            os.kill(os.getpid(), code - 128)
+        if fails:
+            raise OSError("the disk is full")
+        return code
+
+    monkeypatch.setattr(tune.suite, "run_search", search)
+    assert run_suite(request_, console := paper()) == code
     assert len(asked) == 1
+    assert ("the disk is full" in text_of(console)) == fails
 
 
 def test_second_process_on_the_same_suite_is_refused(request_: Request) -> None:

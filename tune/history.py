@@ -1,0 +1,151 @@
+"""History: the trials so far as a sampler sees them, placed in the space as it is now.
+
+A study file may be edited between two starts, and Optuna knows no space that changes.
+So no sampler reads the storage. It reads a copy in memory, in which each trial that lies
+in the present space is told in the present space's terms. The storage keeps the truth.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from tune.entries import recipe_key
+from tune.strategies import SAMPLER_NOTES, build_pruner, build_sampler
+from tune.study_file import StudyFile
+
+__all__ = ["History", "Proposal"]
+
+_GUIDING = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+
+
+class _Placed(FrozenTrial):
+    """A trial in the present space's terms. It never changes, so that copies share its parts."""
+
+    def __init__(self, state: TrialState, value: float | None = None, **parts: Any) -> None:
+        nothing: dict[str, Any] = {
+            "params": {},
+            "distributions": {},
+            "system_attrs": {},
+            "intermediate_values": {},
+        }
+        times = {"datetime_start": None, "datetime_complete": None}
+        ids = {"number": -1, "trial_id": -1}  # the storage gives them
+        super().__init__(state=state, value=value, user_attrs={}, **(nothing | times | ids | parts))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Placed:
+        return copy.copy(self)
+
+
+_BLANK = _Placed(TrialState.FAIL)
+"""Stands for a trial that does not guide: samplers pass over it, and numbers stay the same."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a sampler would train next.
+
+    Args:
+        values: Of the parameters that count.
+        notes: What the sampler wants to find on the trial later.
+    """
+
+    values: dict[str, Any]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+class History:
+    """Proposes trials from those that lie in the present space.
+
+    Args:
+        file: The study file as it is now.
+    """
+
+    def __init__(self, file: StudyFile) -> None:
+        self._file = file
+        self._ended: dict[int, _Placed] = {}
+
+    def propose(self, trials: Sequence[FrozenTrial]) -> Proposal:
+        """The next trial; it follows from the study file and ``trials`` alone.
+
+        Args:
+            trials: All of the ledger, by number.
+
+        Returns:
+            The proposal.
+        """
+        storage = InMemoryStorage()
+        memory = optuna.create_study(
+            storage=storage,
+            study_name=self._file.name,  # Hyperband's brackets go by name and number
+            direction=self._file.metric.goal,
+            sampler=build_sampler(self._file, len(trials)),
+            pruner=build_pruner(self._file),
+        )
+        for trial in trials if self._is_guided() else ():
+            storage.create_new_trial(memory._study_id, self._place(trial))
+        values = self._file.space.suggest(memory.ask())
+        return Proposal(values, _notes(memory.get_trials(deepcopy=False)[-1]))
+
+    def num_outside(self, trials: Sequence[FrozenTrial]) -> int:
+        """Trials that would guide the search, but for an edit of the study file.
+
+        Args:
+            trials: All of the ledger, by number.
+
+        Returns:
+            Their number; 0 for a grid or a random search, which nothing guides.
+        """
+        if not self._is_guided():
+            return 0
+        guiding = [trial for trial in trials if _guides(trial)]
+        return sum(self._place(trial) is _BLANK for trial in guiding)
+
+    def _is_guided(self) -> bool:
+        return self._file.method not in ("grid", "random")
+
+    def _place(self, trial: FrozenTrial) -> _Placed:
+        if trial.number in self._ended:
+            return self._ended[trial.number]
+        placed = self._translate(trial) if _guides(trial) else _BLANK
+        if trial.state.is_finished():
+            self._ended[trial.number] = placed
+        return placed
+
+    def _translate(self, trial: FrozenTrial) -> _Placed:
+        values = self._locate(trial.user_attrs["recipe"])
+        if values is None:
+            return _BLANK
+        space = self._file.space
+        point = optuna.trial.FixedTrial(space.to_fixed(values))
+        for name in values:
+            space[name].domain.suggest(point, name)
+        return _Placed(
+            trial.state,
+            trial.value,
+            params=point.params,
+            distributions=point.distributions,
+            system_attrs=_notes(trial),
+            intermediate_values=trial.intermediate_values,
+        )
+
+    def _locate(self, recipe: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The point of the space that trains this recipe, for however many epochs."""
+        point = self._file.space.point({}, recipe)
+        length = {"epochs": recipe["epochs"]}
+        same = recipe_key(point.values | length) == recipe_key(recipe)
+        return point.values if same and not set(point.moved) - set(length) else None
+
+
+def _guides(trial: FrozenTrial) -> bool:
+    return trial.state in _GUIDING and "recipe" in trial.user_attrs
+
+
+def _notes(trial: FrozenTrial) -> dict[str, Any]:
+    return {key: trial.system_attrs[key] for key in SAMPLER_NOTES if key in trial.system_attrs}
