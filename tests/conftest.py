@@ -11,6 +11,14 @@ from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec, SplitSpec
 from seglib.data.splits import Split, make_splits
 from seglib.data.store import Store
+from tests.faults import FAULTS
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("fault"):
+            if mark.args not in {(name,) for name in FAULTS}:
+                raise pytest.UsageError(f"{item.nodeid}: no fault {mark.args}; see tests/faults.py")
 
 
 @pytest.fixture(autouse=True, scope="session")

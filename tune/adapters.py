@@ -13,12 +13,13 @@ from ray.tune import Callback, Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from tune.interruption import Interruption
 from tune.ledger import Ledger
 from tune.patience import Patience
 from tune.trial import FAILURE, ROW
 
 if TYPE_CHECKING:
-    from tune.executor import Interruption, Job, Observer
+    from tune.executor import Job, Observer
 
 __all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen", "Watchdog"]
 
@@ -52,7 +53,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """A trial's configuration, None for not now, or ``FINISHED``."""
-        if self._interruption.signal is not None:
+        if self._interruption.is_set:
             return str(Searcher.FINISHED)
         if self._job.concurrent is not None and len(self._numbers) >= self._job.concurrent:
             return None
@@ -85,7 +86,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
     ) -> None:
         """Tell the ledger that a trial has ended, unless the whole search winds down."""
         number = self._numbers.pop(trial_id, None)
-        if number is None or self._interruption.signal is not None:
+        if number is None or self._interruption.is_set:
             return
         died = f"its process died {self._job.retries + 1} times"
         hung = self._hung.pop(trial_id, "")
@@ -140,10 +141,10 @@ class LedgerScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 class StopWhen(Stopper):  # type: ignore[misc]
-    """Ends the whole run once a signal has come.
+    """Ends the whole run once it shall wind down.
 
     Args:
-        interruption: Where the signal is noted.
+        interruption: Says so.
     """
 
     def __init__(self, interruption: Interruption) -> None:
@@ -154,8 +155,8 @@ class StopWhen(Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        """True once a signal has come."""
-        return self._interruption.signal is not None
+        """True once the search winds down."""
+        return self._interruption.is_set
 
 
 @dataclass

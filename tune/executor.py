@@ -8,7 +8,6 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,15 +15,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from seglib.data.splits import Split
 from seglib.errors import Problem, RunError, SegtuneError
+from tune.interruption import Interruption
 from tune.ledger import Ledger, Order
 from tune.patience import Patience
 
-__all__ = ["Interruption", "Job", "Observer", "check_address", "execute"]
+__all__ = ["Job", "Observer", "check_address", "execute"]
 
 MOST_RESTARTS = 5
 _SECONDS_TO_CONNECT = 5.0
@@ -92,32 +91,6 @@ class Job:
         }
 
 
-class Interruption:
-    """SIGINT or SIGTERM seen once: the search winds down. A second SIGINT ends at once."""
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """Signal handler."""
-        if self.signal is not None and number == signal.SIGINT:
-            os._exit(128 + number)
-        if self.signal is None:
-            os.write(2, b"\nstopping; what is trained so far is kept\n")
-        self.signal = self.signal or number
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hold both signals while the block runs."""
-        kinds = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(kind, self.note) for kind in kinds]
-        try:
-            yield
-        finally:
-            for kind, handler in zip(kinds, before, strict=True):
-                signal.signal(kind, handler)
-
-
 def check_address(address: str) -> None:
     """See that somebody listens at a cluster's address: Ray itself would try for minutes.
 
@@ -159,10 +132,11 @@ def execute(
         ledger: What to run, and where results go.
         job: What all trials share.
         observers: Told of every start, epoch and end.
-        interruption: Where a signal is noted; None for one of its own.
+        interruption: Why to wind down; None for one of its own.
 
     Returns:
-        0 when done, 1 when Ray failed too often, 130 or 143 when interrupted.
+        0 when done, 1 when Ray failed too often or nothing can be written, 130 or 143 when
+        interrupted.
 
     Raises:
         RunError: There is no Ray cluster at the address.
@@ -170,14 +144,14 @@ def execute(
     interruption = interruption or Interruption()
     restarts, epochs_before = 0, -1
     with interruption.listening():
-        while interruption.signal is None:
+        while not interruption.is_set:
             try:
                 # Ray takes SIGTERM for itself when it starts: take it back.
                 with _running_ray(job), interruption.listening():
                     _run_tuner(ledger, job, observers, interruption)
                 break
             except Exception as error:
-                if interruption.signal is not None:
+                if interruption.is_set:
                     break
                 if isinstance(error, SegtuneError) and not restarts:
                     raise
@@ -189,7 +163,7 @@ def execute(
                     log.error("gave up after %d restarts without progress", MOST_RESTARTS)
                     return 1
                 ledger.take_up_unfinished()
-    return 0 if interruption.signal is None else 128 + interruption.signal
+    return interruption.exit_code
 
 
 def _in_a_line(error: Exception) -> str:

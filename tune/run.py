@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from seglib.data.splits import Split
     from seglib.data.store import Store
     from seglib.recipe import Recipe
-    from tune.executor import Interruption, Job
+    from tune.executor import Job
+    from tune.interruption import Interruption
     from tune.ledger import Ledger
     from tune.run_directory import RunDirectory
 
@@ -38,7 +39,7 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
     Args:
         request: What was asked for.
         console: Where to show it.
-        interruption: Where a signal is noted, for a caller whom it concerns, too.
+        interruption: Why to wind down, for a caller whom it concerns, too.
 
     Returns:
         The exit code: 0 done, 1 failed, 130 or 143 interrupted.

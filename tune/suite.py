@@ -20,7 +20,7 @@ from tune.study_parts import SuiteHead
 from tune.yaml_lines import read_yaml
 
 if TYPE_CHECKING:
-    from tune.executor import Interruption
+    from tune.interruption import Interruption
     from tune.suite_table import SuiteLine
 
 __all__ = ["Suite", "describe_suite", "is_suite", "load_suite", "run_suite"]
@@ -118,7 +118,8 @@ def run_suite(request: Request, console: Console) -> int:
     Raises:
         SegtuneError: Something the user can mend.
     """
-    from tune.executor import Interruption, check_address
+    from tune.executor import check_address
+    from tune.interruption import Interruption
     from tune.run_directory import RunDirectory
 
     suite = load_suite(request)
@@ -131,7 +132,7 @@ def run_suite(request: Request, console: Console) -> int:
             title = f"study {number} of {len(suite.requests)}: {suite.studies[number - 1].name}"
             console.rule(title, align="left")
             codes.append(_run_one(one, console, interruption))
-            if codes[-1] >= 128:
+            if interruption.is_set:
                 break
         _conclude(suite, request, console)
     return codes[-1] if codes[-1] >= 128 else int(any(codes))
@@ -219,7 +220,7 @@ def _run_one(request: Request, console: Console, interruption: Interruption) -> 
         text = traceback.format_exc()
     if text:
         console.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
-    return code if interruption.signal is None else 128 + interruption.signal
+    return interruption.exit_code or code
 
 
 def _write_table(suite: Suite, request: Request) -> list[SuiteLine]:

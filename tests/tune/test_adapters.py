@@ -12,7 +12,8 @@ from ray.tune.search import Searcher
 from seglib.data.splits import Split
 from tests.tune.test_ledger import open_ledger, row
 from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
-from tune.executor import Interruption, Job
+from tune.executor import Job
+from tune.interruption import Interruption
 from tune.ledger import Ledger, Order
 from tune.trial import FAILURE, ROW
 

@@ -18,7 +18,8 @@ from seglib.data.splits import Split
 from seglib.errors import RunError
 from tests.tune.test_ledger import open_ledger, row
 from tune import executor
-from tune.executor import Interruption, Job, check_address, execute
+from tune.executor import Job, check_address, execute
+from tune.interruption import Interruption
 from tune.ledger import Ledger
 
 
@@ -147,7 +148,7 @@ def test_fault_that_follows_a_signal_starts_nothing_again(
 
 def test_second_interrupt_ends_at_once() -> None:
     code = (
-        "import os, signal; from tune.executor import Interruption\n"
+        "import os, signal; from tune.interruption import Interruption\n"
         "with Interruption().listening():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here', flush=True)\n"
@@ -162,7 +163,16 @@ def test_second_signal_of_another_kind_keeps_the_first() -> None:
     interruption = Interruption()
     interruption.note(signal.SIGINT, None)
     interruption.note(signal.SIGTERM, None)
-    assert interruption.signal == signal.SIGINT
+    assert interruption.exit_code == 130
+
+
+def test_signal_counts_more_than_a_full_disk() -> None:
+    interruption = Interruption()
+    interruption.halt("no space left")
+    assert (interruption.is_set, interruption.exit_code) == (True, 1)
+    interruption.note(signal.SIGTERM, None)
+    interruption.halt("no space left")
+    assert interruption.exit_code == 143
 
 
 def test_only_the_owner_can_read_the_token() -> None:

@@ -14,7 +14,8 @@ from seglib.data.splits import Split
 from tests.tune.test_ledger import open_ledger, row
 from tune import trainable
 from tune.adapters import LedgerSearcher, Watchdog
-from tune.executor import Interruption, Job, execute
+from tune.executor import Job, execute
+from tune.interruption import Interruption
 from tune.patience import Patience
 from tune.trial import ROW
 

@@ -17,7 +17,7 @@ import tune.suite
 from seglib.data.phantom import write_phantoms
 from seglib.errors import DataError, InvalidInput, RunError, StudyFileError
 from tune.cli import main
-from tune.executor import Interruption
+from tune.interruption import Interruption
 from tune.request import Request
 from tune.run_directory import RunDirectory
 from tune.suite import describe_suite, is_suite, load_suite, run_suite

@@ -77,8 +77,8 @@ HELD_BY = {
         seglib/test_fit.py: test_seeds_matter_and_repeat
     """,
     "the notebook's process died": """
-        e2e/test_deaths.py: test_killed_driver_goes_on_and_finds_the_same
-        e2e/test_deaths.py: test_killed_worker_is_replaced_and_its_trial_goes_on
+        chaos/test_deaths.py: test_killed_driver_goes_on_and_finds_the_same
+        chaos/test_deaths.py: test_killed_worker_is_replaced_and_its_trial_goes_on
         seglib/test_fit.py: test_resumed_run_gives_the_same_bits
     """,
     "damaged files": """

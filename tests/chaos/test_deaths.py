@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from seglib.data.prepare import prepare
-from tests.e2e.driver import STUDY, Driver, assert_gone, assert_sound, entries_of, finish
+from tests.chaos.driver import (
+    EPOCHS,
+    STUDY,
+    Driver,
+    assert_gone,
+    assert_sound,
+    entries_of,
+    finish,
+    new_folder,
+    scores_of,
+)
 from tune.entries import Entry
 from tune.executor import Job
 from tune.ledger import Ledger
@@ -19,25 +29,8 @@ from tune.trial import FINAL, ROW, run_trial
 
 pytestmark = pytest.mark.slow
 
-TRIALS, EPOCHS = 4, 12
 
-
-def new_folder(parent: Path) -> Path:
-    (parent / "deaths.yaml").write_text(STUDY)
-    return parent
-
-
-def scores(entries: list[Entry]) -> list[list[float]]:
-    return [[row["score"] for row in entry.rows] for entry in entries]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[Entry]:
-    folder = new_folder(tmp_path_factory.mktemp("undisturbed"))
-    finish(folder)
-    return assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
-
-
+@pytest.mark.fault("driver-killed")
 def test_killed_driver_goes_on_and_finds_the_same(tmp_path: Path, undisturbed: list[Entry]) -> None:
     folder = new_folder(tmp_path)
     first = Driver(folder)
@@ -54,14 +47,15 @@ def test_killed_driver_goes_on_and_finds_the_same(tmp_path: Path, undisturbed: l
     assert "trial 0 epoch" not in told
     assert "trial 2 starts (goes on after epoch" in told
     assert "trial 2 epoch 1:" not in told
-    entries = assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
+    entries = assert_sound(folder)
     assert entries[0].rows == before[0].rows
-    assert scores(entries) == scores(undisturbed)
+    assert scores_of(entries) == scores_of(undisturbed)
     assert [entry.values for entry in entries] == [entry.values for entry in undisturbed]
     # Ray's own agents notice last; a minute after the driver's death was measured
     assert_gone(left_behind, seconds=150)
 
 
+@pytest.mark.fault("signal")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_driver_says_so_and_goes_on(
     tmp_path: Path, undisturbed: list[Entry], number: signal.Signals, code: int
@@ -75,10 +69,11 @@ def test_interrupted_driver_says_so_and_goes_on(
     assert "the same command goes on from here" in "".join(first.lines)
     assert_gone(children, seconds=30)
     finish(folder)
-    entries = assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
-    assert scores(entries) == scores(undisturbed)
+    entries = assert_sound(folder)
+    assert scores_of(entries) == scores_of(undisturbed)
 
 
+@pytest.mark.fault("worker-killed")
 def test_killed_worker_is_replaced_and_its_trial_goes_on(
     tmp_path: Path, undisturbed: list[Entry]
 ) -> None:
@@ -90,10 +85,11 @@ def test_killed_worker_is_replaced_and_its_trial_goes_on(
     for worker in workers:
         worker.kill()
     assert driver.end() == 0, "".join(driver.lines)
-    entries = assert_sound(folder, trials=TRIALS, epochs=EPOCHS)
-    assert scores(entries) == scores(undisturbed)
+    entries = assert_sound(folder)
+    assert scores_of(entries) == scores_of(undisturbed)
 
 
+@pytest.mark.fault("driver-killed")
 def test_trial_that_died_after_its_last_epoch_ends_complete_without_another(tmp_path: Path) -> None:
     (tmp_path / "deaths.yaml").write_text(STUDY.replace("run_cap: 4", "run_cap: 1"))
     study = load_study(tmp_path / "deaths.yaml", demo=False)
@@ -117,5 +113,5 @@ def test_trial_that_died_after_its_last_epoch_ends_complete_without_another(tmp_
     told = "".join(finish(tmp_path).lines)
     assert f"trial 0 starts (goes on after epoch {EPOCHS})" in told
     assert "trial 0 epoch" not in told
-    assert_sound(tmp_path, trials=1, epochs=EPOCHS)
+    assert_sound(tmp_path, trials=1)
     assert (folder.path / "trials" / "0" / FINAL).exists()

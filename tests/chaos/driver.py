@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,20 @@ import psutil
 from tune.entries import Entry, read_entries
 from tune.storage import view_storage
 
-__all__ = ["STUDY", "Driver", "assert_gone", "assert_sound", "entries_of", "finish"]
+__all__ = [
+    "EPOCHS",
+    "STUDY",
+    "TRIALS",
+    "Driver",
+    "assert_gone",
+    "assert_sound",
+    "entries_of",
+    "finish",
+    "new_folder",
+    "scores_of",
+]
+
+TRIALS, EPOCHS = 4, 12
 
 STUDY = """\
 name: deaths
@@ -40,17 +54,21 @@ class Driver:
 
     Args:
         folder: Working directory; the study file and the runs are in it.
+        words: Said after ``--space deaths.yaml``.
+        environment: Laid over this process's own.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *words: str, environment: Mapping[str, str] | None = None
+    ) -> None:
         script = Path(__file__).parents[2] / "tune" / "run.py"
         self.process = subprocess.Popen(
-            [sys.executable, str(script), "--space", "deaths.yaml"],
+            [sys.executable, str(script), "--space", "deaths.yaml", *words],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
             start_new_session=True,
         )
         self.lines: list[str] = []
@@ -92,9 +110,15 @@ def assert_gone(processes: list[psutil.Process], *, seconds: float) -> None:
     assert not alive, f"left running: {alive}"
 
 
-def finish(folder: Path) -> Driver:
+def new_folder(parent: Path, study: str = STUDY) -> Path:
+    """A working directory with the study file in it."""
+    (parent / "deaths.yaml").write_text(study)
+    return parent
+
+
+def finish(folder: Path, *words: str) -> Driver:
     """Run the same command to its end; it must succeed."""
-    driver = Driver(folder)
+    driver = Driver(folder, *words)
     code = driver.end()
     assert code == 0, "".join(driver.lines)
     return driver
@@ -105,7 +129,12 @@ def entries_of(folder: Path) -> list[Entry]:
     return read_entries("deaths", view_storage(folder / "runs" / "deaths" / "journal.log"))
 
 
-def assert_sound(folder: Path, *, trials: int, epochs: int) -> list[Entry]:
+def scores_of(entries: list[Entry]) -> list[list[float]]:
+    """Of every epoch of every trial."""
+    return [[row["score"] for row in entry.rows] for entry in entries]
+
+
+def assert_sound(folder: Path, *, trials: int = TRIALS, epochs: int = EPOCHS) -> list[Entry]:
     """Every trial is there once, complete, and its files agree with the ledger."""
     run = folder / "runs" / "deaths"
     entries = entries_of(folder)
