@@ -26,7 +26,8 @@ from seglib.data.loader import iterate
 from seglib.data.phantom import write_phantoms
 from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec
-from seglib.data.store import Store, write_store
+from seglib.data.store import Store
+from seglib.data.store_writer import write_store
 from seglib.legacy import LEGACY_SMOOTH, LegacyTally
 from seglib.metrics import Scores, Tally, mask_planes, predict_planes
 from seglib.recipe import Recipe

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 import torch
 
 from seglib.errors import Problem, RunError
-from seglib.files import flush
+from seglib.files import flush, replacing
 
-__all__ = ["CheckpointError", "load_checkpoint", "previous_of", "save_checkpoint"]
+__all__ = ["CheckpointError", "is_whole", "load_checkpoint", "previous_of", "save_checkpoint"]
 
 FORMAT = 1
 
@@ -40,16 +39,15 @@ def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     Args:
         state: Tensors, numbers, strings and plain containers of them.
         path: Where it goes; the folder is made if needed.
+
+    Raises:
+        UnwritableError: The place takes no more files.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    if path.exists():
-        path.replace(previous_of(path))
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        _write({"format": FORMAT, **state}, temporary)
+        flush(temporary)
+        if path.exists():
+            path.replace(previous_of(path))
     flush(path.parent)
 
 
@@ -85,16 +83,47 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Any], str]:
     raise CheckpointError(str(path.parent), faults)
 
 
+def is_whole(path: Path) -> bool:
+    """Is there a checkpoint, and does every byte of it agree with its checksums?
+
+    Args:
+        path: The file.
+
+    Returns:
+        Whether it can be believed.
+    """
+    try:
+        _check(path)
+    except _UNREADABLE:
+        return False
+    return True
+
+
 def previous_of(path: Path) -> Path:
     """Name under which :func:`save_checkpoint` keeps the state before."""
     return path.with_name(path.name + ".previous")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _write(state: dict[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:
+            # what the system refused lies under what torch then stumbled over
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+
+def _check(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"checksum of {damaged} is wrong")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    _check(path)
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if state.get("format") != FORMAT:
         raise ValueError(f"format {state.get('format')} is not {FORMAT}")

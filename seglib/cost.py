@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Final
 
 from seglib.recipe import Recipe
 
-__all__ = ["count_parameters", "estimate_memory_gb"]
+__all__ = [
+    "MEMORY_ERROR",
+    "count_parameters",
+    "estimate_checkpoint_gb",
+    "estimate_memory_gb",
+]
 
-_BYTES = 4
-_OPTIMIZER_COPIES = {"sgd": 1, "adam": 2, "adamw": 2}
+MEMORY_ERROR: Final = 0.15
+"""No prediction was off by more than this share of what training on a CPU really took."""
+
+_FLOAT, _INT64 = 4, 8
+_OPTIMIZER_STATES = {"sgd": 1, "adam": 2, "adamw": 2}
+
+# Measured, see benchmarks/README.md: a worker of Ray that has trained, and augmented for, the
+# smallest network.
+_PROCESS = 0.555e9
+# C's allocator on Linux gives the memory of a tensor from 32 MiB back to the system at once.
+# Smaller ones share a heap, and leave gaps there that tensors of other sizes do not fill.
+_RETURNED, _GAPS = 32 * 2**20, 1.4
 
 
 def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> int:
@@ -50,36 +67,83 @@ def _block_parameters(num_in: int, num_out: int, recipe: Recipe) -> int:
     return total
 
 
-def estimate_memory_gb(
-    recipe: Recipe, *, num_channels: int, num_logits: int, image_size: int
-) -> float:
-    """Memory of one training step in GB: weights, optimiser, and what backward keeps.
-
-    Counts, in fp32, the tensors that autograd saves for each level: inputs of
-    convolutions and normalisations, pooled and joined maps, logits and their
-    probabilities. The run-time and its libraries (about 0.4 GB) are not in it.
+def estimate_checkpoint_gb(recipe: Recipe, *, num_channels: int, num_logits: int) -> float:
+    """Disk that one checkpoint takes at most, in GB: weights, optimiser states and rows.
 
     Args:
-        recipe: Which network and batch size.
-        num_channels: Image channels.
+        recipe: Which network, optimiser and number of epochs.
+        num_channels: Image channels that the network sees.
         num_logits: Output channels of the network.
-        image_size: Side of the square image in pixels.
 
     Returns:
         GB, that is 1e9 bytes.
     """
+    weights = count_parameters(recipe, num_channels=num_channels, num_logits=num_logits)
+    tensors = weights * (1 + _OPTIMIZER_STATES[recipe.optimizer]) * _FLOAT
+    # Names, checksums, running statistics, the best epoch's table: 55 to 140 kB were measured.
+    return (1.01 * tensors + 250e3 + 1e3 * recipe.epochs) / 1e9
+
+
+def estimate_memory_gb(
+    recipe: Recipe, *, num_channels: int, num_logits: int, image_size: int, on_gpu: bool = False
+) -> float:
+    """Most memory that a trial will take, in GB.
+
+    On a CPU that is the whole process, as the system counts it (its resident set), without
+    the pages of the store, which all trials share. On a GPU it is what lies on the device:
+    not the driver's own part, nor what the process holds in the host's memory.
+
+    The tensors are counted one by one: at the start of the backward pass lie all those that
+    autograd has saved, and the first gradients. Beside them stand weights, gradients,
+    optimiser states and the copy of those that the epoch began with. What the allocator of a
+    CPU and the libraries add is measured: ``benchmarks/memory_model.py``, decision 022. On
+    GPUs nothing is measured yet. Scoring whole volumes after the last epoch is not in it.
+
+    Args:
+        recipe: Which network and batch size.
+        num_channels: Image channels that the network sees.
+        num_logits: Output channels of the network.
+        image_size: Side of the square image in pixels.
+        on_gpu: Where the trial trains.
+
+    Returns:
+        GB, that is 1e9 bytes; on a CPU it is off by :data:`MEMORY_ERROR` at most.
+    """
+    sizes = {"num_channels": num_channels, "num_logits": num_logits}
+    copies = 2 + _OPTIMIZER_STATES[recipe.optimizer]
+    if recipe.batch_size > 1 and not on_gpu:
+        copies += copies - 1  # of the epoch's start, gradients excepted; see decision 016
+    total = float(copies * count_parameters(recipe, **sizes) * _FLOAT)
+    for tensor, count in _tensors(recipe, **sizes, image_size=image_size, on_gpu=on_gpu):
+        gaps = 1.0 if on_gpu or tensor * recipe.batch_size >= _RETURNED else _GAPS
+        total += tensor * count * recipe.batch_size * gaps
+    if not on_gpu:
+        total += _PROCESS
+    return total / 1e9
+
+
+def _tensors(
+    recipe: Recipe, *, num_channels: int, num_logits: int, image_size: int, on_gpu: bool
+) -> Iterator[tuple[float, float]]:
+    """Bytes that an image takes in each kind of tensor of a training step, and how many."""
     multiple = 1 << recipe.depth
     side = math.ceil(image_size / multiple) * multiple
-    maps_per_conv = 1 if recipe.norm == "none" else 2
-    dropped = 2 if recipe.dropout else 1
-    floats = 0.0
+    half = recipe.precision in ("bf16", "fp16") or (recipe.precision == "auto" and on_gpu)
+    number = _FLOAT / 2 if half else _FLOAT
+    maps_per_conv = 1 if recipe.norm == "none" else 2  # what comes out, and what it is made into
+    copies = 2 if recipe.dropout else 1  # dropout keeps its noise
     for level, width in enumerate(_widths(recipe)):
-        pixels = (side / (1 << level)) ** 2
-        blocks = 2 if level < recipe.depth else 1
-        floats += pixels * width * 2 * maps_per_conv * blocks
+        pixels = (side >> level) ** 2
+        one = pixels * width * number
         if level < recipe.depth:
-            floats += pixels * 2 * width * dropped + pixels * width / 4 * (dropped + 1)
-    floats += side**2 * (num_channels + 4 * num_logits)
-    weights = count_parameters(recipe, num_channels=num_channels, num_logits=num_logits)
-    states = 2 + _OPTIMIZER_COPIES[recipe.optimizer]
-    return (floats * recipe.batch_size + weights * states) * _BYTES / 1e9
+            yield one, 2 * 2 * maps_per_conv  # a block on the way down and one up, of two each
+            yield 2 * one, copies  # joined with the skip
+            yield one / 4, copies  # pooled
+            yield pixels / 4 * width * _INT64, 1  # where each pooled pixel came from
+        else:
+            yield one, 2 * maps_per_conv
+    gradients = 4 if recipe.residual else 2  # those of both ways wait for each other
+    yield side**2 * recipe.base_filters * number, gradients
+    yield image_size**2 * num_channels * _FLOAT, 1
+    yield image_size**2 * _INT64, 1  # the mask
+    yield image_size**2 * num_logits * _FLOAT, 4  # logits, truth, probabilities, their product

@@ -7,6 +7,7 @@
     │   ├── StudyFileError       a study file, or a --set laid over it
     │   ├── DataError            a data folder, an image, a mask, a split
     │   └── RunError             a run directory: locked, of another study, damaged
+    ├── UnwritableError          a place takes no more files: full, read-only; exit code 1
     └── TrialError               one trial ends, the search goes on
         ├── DivergedError        loss or score is not finite
         └── InfeasibleError      the recipe cannot run on this machine
@@ -27,7 +28,33 @@ __all__ = [
     "SegtuneError",
     "StudyFileError",
     "TrialError",
+    "UnwritableError",
+    "printable",
 ]
+
+_LONGEST = 1000
+_MOST_SHOWN = 100
+
+
+def printable(text: str) -> str:
+    r"""A text for one line of a terminal, whatever a file or its name holds.
+
+    Control characters, halves of characters and what turns the direction of writing are
+    shown as ``\x1b``; a text that goes on and on is cut.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Letters that can be printed and encoded.
+    """
+    shown = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    if shown.isprintable():
+        return shown
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in shown
+    )
 
 
 @dataclass(frozen=True)
@@ -47,11 +74,12 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.place}: found {self.found}"
+        text = f"{printable(self.place)}: found {printable(self.found)}"
         if self.wanted:
-            text += f" ; wanted {self.wanted}"
+            text += f" ; wanted {printable(self.wanted)}"
         if self.hint:
-            text += f"\n    hint: {self.hint}"
+            lines = map(printable, self.hint.split("\n"))
+            text += "\n    hint: " + "\n".join(lines)
         return text
 
 
@@ -79,7 +107,10 @@ class InvalidInput(SegtuneError):
     def __str__(self) -> str:
         count = len(self.problems)
         head = f"{self.source}: {count} problem{'' if count == 1 else 's'}"
-        lines = [f"  {line}" for problem in self.problems for line in str(problem).splitlines()]
+        shown = self.problems[:_MOST_SHOWN]
+        lines = [f"  {line}" for problem in shown for line in str(problem).splitlines()]
+        if count > len(shown):
+            lines.append(f"  and {count - len(shown)} more")
         return "\n".join([head, *lines])
 
 
@@ -93,6 +124,22 @@ class DataError(InvalidInput):
 
 class RunError(InvalidInput):
     """A run directory cannot be used: locked, of another study, or damaged."""
+
+
+class UnwritableError(SegtuneError):
+    """A place takes no more files; nothing that is there already was harmed.
+
+    Args:
+        place: The file or folder.
+        reason: Why, how much is free, and what to do.
+    """
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place, self.reason = place, reason
+        super().__init__(place, reason)
+
+    def __str__(self) -> str:
+        return f"{printable(self.place)}: {self.reason}"
 
 
 class TrialError(SegtuneError):

@@ -26,6 +26,9 @@ from seglib.training import Training, TrainPass
 
 __all__ = ["Epoch", "fit"]
 
+EXPLODED = 1e6
+"""A loss per slice beyond all sense: cross-entropy is 1 by chance, a logit 10 is a sure one."""
+
 Row = dict[str, float]
 
 
@@ -52,15 +55,17 @@ class Epoch:
         """The epoch as flat plain numbers, the form that travels to the ledger."""
         return dict(self.rows[-1])
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, cases: str = "") -> None:
         """Write all that resuming needs to ``path``, whole or not at all.
 
         Must be called before the generator is asked for the next epoch.
 
         Args:
             path: The checkpoint file.
+            cases: A table that shall lie in it, too.
         """
-        save_checkpoint({**self._state(), "rows": [dict(row) for row in self.rows]}, path)
+        rows = [dict(row) for row in self.rows]
+        save_checkpoint({**self._state(), "rows": rows, "cases": cases}, path)
 
 
 def fit(
@@ -98,7 +103,7 @@ def fit(
 
     Raises:
         DataError: The masks of the training or the validation part are all empty.
-        DivergedError: Loss or score is no longer finite.
+        DivergedError: A loss or the score is no longer finite, or a loss beyond ``EXPLODED``.
         InfeasibleError: The network cannot work on this image size, the data lack a
             channel, or memory ran out with one image at a time.
     """
@@ -122,11 +127,9 @@ def fit(
         scores, val_loss = run.validate(parts["val"], number)
         figures = _figures(trained, scores, val_loss)
         score = figures[metric]
-        if not all(map(math.isfinite, (trained.loss, val_loss, score))):
-            raise DivergedError(
-                f"epoch {number}: train loss {trained.loss}, validation loss {val_loss}, "
-                f"{metric} {score}"
-            )
+        _check_sound(
+            number, {"train loss": trained.loss, "validation loss": val_loss}, metric, score
+        )
         rows.append(
             {
                 "epoch": number,
@@ -141,6 +144,14 @@ def fit(
             }
         )
         yield Epoch(number, score, figures, scores, tuple(rows), _state=run.state)
+
+
+def _check_sound(number: int, losses: Mapping[str, float], metric: str, score: float) -> None:
+    """A loss that explodes stays finite for many epochs, and nothing is learnt in them."""
+    small = all(abs(loss) <= EXPLODED for loss in losses.values())  # False for NaN, too
+    if not small or not math.isfinite(score):
+        told = ", ".join(f"{name} {value:.6g}" for name, value in {**losses, metric: score}.items())
+        raise DivergedError(f"epoch {number}: {told}")
 
 
 def _check_foreground(store: Store, parts: Mapping[str, NDArray[np.int64]]) -> None:

@@ -14,7 +14,7 @@ from seglib.device import reset_peak_memory
 from seglib.errors import InfeasibleError
 from seglib.recipe import Recipe
 
-__all__ = ["is_out_of_memory", "shrink_to_fit"]
+__all__ = ["give_back", "is_out_of_memory", "shrink_to_fit"]
 
 Result = TypeVar("Result")
 
@@ -84,7 +84,7 @@ def shrink_to_fit(
                 raise
             reason = (str(error).splitlines() or [type(error).__name__])[0]
         # Only here is the traceback gone, whose frames held the tensors of the attempt.
-        _give_back(device)
+        give_back(device)
         if _ONEDNN in reason:
             # It keeps the failure in its cache and answers with it ever after, also when
             # there is memory again; torch gives no way to empty that cache.
@@ -97,12 +97,19 @@ def shrink_to_fit(
         size = -(-min(size, most) // 2)
 
 
-def _give_back(device: torch.device) -> None:
+def give_back(device: torch.device) -> None:
+    """Return to the system what nobody in this process holds any more.
+
+    Python, torch and C's allocator keep it for later. That is quicker where the same is
+    asked for again; it is lost to all others meanwhile.
+
+    Args:
+        device: Where the memory is.
+    """
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif sys.platform == "linux":
-        # What C's allocator keeps for later is lost to all who ask the system itself.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

@@ -163,7 +163,10 @@ def test_models_are_frozen_and_refuse_unknown_keys():
 def test_every_library_that_is_imported_is_pinned(kind):
     table = project()
     extras = table["optional-dependencies"]
-    pins = [*table["dependencies"], *(extras["dev"] + extras["parity"] if kind == "dev" else ())]
+    pins = [
+        *table["dependencies"],
+        *(extras["dev"] + extras["fuzz"] + extras["parity"] if kind == "dev" else ()),
+    ]
     assert all(re.search(r"==\d", pin) for pin in pins)
     named = {re.split(r"[\[=]", pin)[0] for pin in pins}
     homes = packages_distributions()

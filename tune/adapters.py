@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import ray
-from ray.tune import Callback, Stopper
+from ray.exceptions import OutOfMemoryError
+from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from seglib.errors import UnwritableError
+from tune.cluster import NodeLostError
+from tune.deaths import DIED, Cause, Deaths, Fault, in_a_line
 from tune.interruption import Interruption
 from tune.ledger import Ledger
-from tune.patience import Patience
-from tune.trial import FAILURE, ROW
+from tune.trial import FAILURE, HALT, NOTE, ROW
 
 if TYPE_CHECKING:
     from tune.executor import Job, Observer
 
-__all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen", "Watchdog"]
+__all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen"]
 
-_LONGEST_TICK_S = 1.0
+_ENDED = re.compile(r"Selected to kill: .*")  # others are listed without these words
+_USE = re.compile(r"was ([\d.]+)GB used / ([\d.]+)GB limit")
 
 log = logging.getLogger("segtune")
 
@@ -36,6 +39,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         job: What all trials share.
         observers: Told of every start, epoch and end.
         interruption: When set, nothing more is started or told.
+        deaths: How often trials died so far.
     """
 
     def __init__(
@@ -44,29 +48,52 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         job: Job,
         observers: Sequence[Observer],
         interruption: Interruption,
+        *,
+        deaths: Deaths,
     ) -> None:
         super().__init__()  # with a metric, Ray would end the search at a result without it
-        self._ledger, self._job = ledger, job
+        self._ledger, self._job, self._deaths = ledger, job, deaths
         self._observers, self._interruption = list(observers), interruption
         self._numbers: dict[str, int] = {}
-        self._hung: dict[str, str] = {}
+        self._actors: dict[str, str] = {}
+        self._hung: dict[str, Cause] = {}
+        self._has_more = True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """A trial's configuration, None for not now, or ``FINISHED``."""
+        """A trial's configuration, None for not now, or ``FINISHED``.
+
+        While a trial is at work nothing is finished: it may die and be given out again.
+        """
         if self._interruption.is_set:
             return str(Searcher.FINISHED)
-        if self._job.concurrent is not None and len(self._numbers) >= self._job.concurrent:
+        most = self._job.concurrent
+        if not self._has_more or (most is not None and len(self._numbers) >= most):
             return None
-        order = self._ledger.ask()
+        order = None
+        with self._halting():
+            order = self._ledger.ask()
         if order is None:
-            return str(Searcher.FINISHED)
+            self._has_more = not self._numbers
+            return str(Searcher.FINISHED) if self._has_more else None
         self._numbers[trial_id] = order.number
         self._tell("started", order)
         return self._job.config(order, self._ledger)
 
     def record(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Pass a row on to the ledger; True when the trial shall stop."""
+        if HALT in result:
+            self._interruption.halt(result[HALT])
+        if self._interruption.reason:  # the ledger's place may be the one that takes no more
+            return True
+        with self._halting():
+            return self._record(trial_id, result)
+        return True
+
+    def _record(self, trial_id: str, result: dict[str, Any]) -> bool:
         number = self._numbers[trial_id]
+        if NOTE in result:
+            log.warning("trial %d: %s", number, result[NOTE])
+            return False
         if FAILURE in result:
             self._ledger.finish(number, result[FAILURE])
             return True
@@ -74,6 +101,8 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         mark = f"{ROW}/"
         self._hung.pop(trial_id, None)
         row = {key.removeprefix(mark): v for key, v in result.items() if key.startswith(mark)}
+        if row["epoch"] <= len(self._ledger.entry(number).rows):
+            return False  # known: it had to begin anew
         stop = self._ledger.report(number, row)
         self._tell("reported", number, row)
         return stop
@@ -86,23 +115,75 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
     ) -> None:
         """Tell the ledger that a trial has ended, unless the whole search winds down."""
         number = self._numbers.pop(trial_id, None)
+        self._has_more = True
         if number is None or self._interruption.is_set:
             return
-        died = f"its process died {self._job.retries + 1} times"
-        hung = self._hung.pop(trial_id, "")
-        self._ledger.finish(number, (hung or died) if error else "")
-        self._tell("finished", number)
+        with self._halting():
+            if error:
+                self._note_death(number, self._hung.pop(trial_id, DIED))
+            else:
+                self._end(number)
+
+    def note_start(self, trial_id: str, actor: str) -> None:
+        """The trial is at work in this of Ray's actors."""
+        self._actors[trial_id] = actor
 
     def note_hung(self, trial_id: str, limit_s: float) -> None:
-        """Its process is ended for it; if no other goes on, this is why it failed."""
-        self._hung[trial_id] = f"hung: no epoch within {limit_s:.0f} s"
-        log.warning("trial %d %s; starting it again", self._numbers[trial_id], self._hung[trial_id])
+        """Its process is ended for it."""
+        self._hung[trial_id] = Cause("hung", f"no epoch within {limit_s:.0f} s")
+
+    def close(self, error: BaseException) -> Fault:
+        """Ray failed and everything in it ended: a death for whom it is to be counted.
+
+        Args:
+            error: What Ray raised.
+
+        Returns:
+            What to say of it.
+        """
+        at_work = dict(self._numbers)
+        shortage = _find_shortage(error)
+        fault, cause = _explain(error, shortage, len(at_work))
+        if shortage:
+            # Ray names whom it ended; the others end with the rest of Ray, no fault of theirs.
+            ended = "".join(_ENDED.findall(shortage))
+            named = [one for one in at_work if self._actors.get(one, "?") in ended]
+            at_work = {one: at_work[one] for one in named or at_work}
+        for number in () if self._interruption.is_set else at_work.values():
+            self._note_death(number, cause)
+        return fault
+
+    def _note_death(self, number: int, cause: Cause) -> None:
+        """Give the trial out again, or give it up."""
+        reason = self._deaths.note(number, cause)
+        if reason:
+            log.warning("trial %d: %s; it is given up", number, cause)
+            self._end(number, reason)
+            return
+        known = len(self._ledger.entry(number).rows)
+        then = f"goes on after epoch {known}" if known else "begins again"
+        log.warning("trial %d: %s; it %s", number, cause, then)
+        self._ledger.take_up(number)
+
+    def _end(self, number: int, failure: str = "") -> None:
+        self._ledger.finish(number, failure)
+        self._tell("finished", number)
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
+        """A place that takes no more files ends the search; no trial is to blame."""
+        try:
+            yield
+        except UnwritableError as error:
+            self._interruption.halt(str(error))
 
     def _tell(self, event: str, *what: Any) -> None:
         """An observer that fails is sent away; the search is not its business."""
         for observer in tuple(self._observers):
             try:
                 getattr(observer, event)(*what)
+            except UnwritableError as error:
+                self._interruption.halt(str(error))
             except Exception as error:
                 self._observers.remove(observer)
                 name = type(observer).__name__
@@ -159,74 +240,21 @@ class StopWhen(Stopper):  # type: ignore[misc]
         return self._interruption.is_set
 
 
-@dataclass
-class _Watched:
-    own: list[float]
-    heard_at: float
+def _find_shortage(error: BaseException | None) -> str:
+    """What Ray's memory monitor said, if that is behind an error; else empty."""
+    while error is not None and not isinstance(error, OutOfMemoryError):
+        error = error.__cause__
+    return "" if error is None else str(error)
 
 
-class Watchdog(Callback):  # type: ignore[misc]
-    """Ends the process of a trial that reports no epoch for far too long; Ray then retries it.
-
-    A hung call of C hears no signal and no Python, so that nothing milder would do. The
-    clock stands still while the driver itself does, asleep or at work: then it is not
-    the trial that is silent.
-
-    Args:
-        ledger: Knows how long epochs took.
-        searcher: Told which trials hung.
-        patience: How long is too long.
-    """
-
-    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, patience: Patience) -> None:
-        self._ledger, self._searcher, self._patience = ledger, searcher, patience
-        self._watched: dict[str, _Watched] = {}
-        self._clock, self._last_tick = 0.0, time.monotonic()
-        known = [row["seconds"] for entry in ledger.entries() for row in entry.rows]
-        self._slowest_s = max(known, default=None)
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Watch a trial from now on."""
-        rows = self._ledger.entry(trial.config["number"]).rows
-        own = [row["seconds"] for row in rows]
-        self._watched[trial.trial_id] = _Watched(own, self._clock)
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        """It lives; the next epoch has all the time again."""
-        watched = self._watched.get(trial.trial_id)
-        if watched is None or ROW not in result:  # not flattened, other than for a scheduler
-            return
-        seconds = result[ROW]["seconds"]
-        self._slowest_s = max(seconds, self._slowest_s or 0.0)
-        watched.own.append(seconds)
-        watched.heard_at = self._clock
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Watch it no longer."""
-        self._watched.pop(trial.trial_id, None)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Watch it no longer, until another process goes on with it."""
-        self._watched.pop(trial.trial_id, None)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Watch it no longer."""
-        self._watched.pop(trial.trial_id, None)
-
-    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Ray's regular tick, ten times a second."""
-        now = time.monotonic()
-        self._clock += min(now - self._last_tick, _LONGEST_TICK_S)
-        self._last_tick = now
-        for trial in trials if self._watched else ():
-            watched = self._watched.get(trial.trial_id)
-            if watched is None:
-                continue
-            limit_s = self._patience.limit_s(watched.own, self._slowest_s)
-            actor = trial.temporary_state.ray_actor
-            if self._clock - watched.heard_at > limit_s and actor is not None:
-                watched.heard_at = self._clock  # once more after as long, should it live on
-                self._searcher.note_hung(trial.trial_id, limit_s)
-                ray.kill(actor)
+def _explain(error: BaseException, shortage: str, at_work: int) -> tuple[Fault, Cause]:
+    """What to say of a failure of Ray, and of what the trials died."""
+    if shortage:
+        use = _USE.search(shortage)
+        detail = "{} of {} GB in use".format(*use.groups()) if use else ""
+        cause = Cause("killed by Ray's memory monitor", detail)
+        return Fault("Ray's memory monitor ended a trial", at_work, of_memory=True), cause
+    if isinstance(error, NodeLostError):
+        return Fault(str(error), at_work), Cause("Ray died under it", str(error))
+    said = in_a_line(error)
+    return Fault(f"Ray failed ({said})", at_work), Cause("Ray failed under it", said)

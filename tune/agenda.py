@@ -17,7 +17,14 @@ from tune.entries import NAMES, recipe_key
 from tune.study_file import StudyFile
 from tune.study_parameters import whole_domain
 
-__all__ = ["LEFT_OUT", "Planned", "add_trial", "list_planned", "settle_agenda"]
+__all__ = [
+    "LEFT_OUT",
+    "Planned",
+    "add_extension",
+    "add_trial",
+    "list_planned",
+    "settle_agenda",
+]
 
 LEFT_OUT = "left out of the study file"
 
@@ -81,7 +88,7 @@ def settle_agenda(study: optuna.Study, file: StudyFile) -> None:
     for trial in trials:
         if _is_left_out(trial, file, planned):
             _withdraw(study, trial)
-        elif "withdrawn" not in trial.user_attrs:
+        elif not {"withdrawn", "extends"} & set(trial.user_attrs):
             known.add(_key(trial))
     for one in planned:
         if one.key not in known:
@@ -115,6 +122,41 @@ def add_trial(study: optuna.Study, one: Planned, notes: Mapping[str, Any] | None
             system_attrs=dict(notes or {}),
         )
     )
+
+
+def add_extension(study: optuna.Study, trial: FrozenTrial, epochs: int) -> int:
+    """A trial that goes on from a complete one, whose epochs are its own first ones.
+
+    It enters the storage as one that a death left unfinished, so that it is given out
+    before all that waits, and whatever the caps say.
+
+    Args:
+        study: Optuna's study.
+        trial: The complete one; it stays what it is.
+        epochs: How long to train, in all.
+
+    Returns:
+        The new trial's number.
+    """
+    attrs = trial.user_attrs
+    longer = {"epochs": epochs}
+    kept = {name: attrs[name] for name in attrs if name == "seed" or name.startswith("row/")}
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.RUNNING,
+            params={name: longer.get(name, v) for name, v in trial.params.items()},
+            distributions=trial.distributions,
+            intermediate_values=trial.intermediate_values,
+            user_attrs={
+                **kept,
+                "origin": f"extends {trial.number}",
+                "extends": trial.number,
+                "values": {name: longer.get(name, v) for name, v in attrs["values"].items()},
+                "recipe": attrs["recipe"] | longer,
+            },
+        )
+    )
+    return study.get_trials(deepcopy=False)[-1].number
 
 
 def _key(trial: FrozenTrial) -> tuple[str, int | None]:

@@ -17,7 +17,7 @@ from tune.request import Request
 from tune.run import DEMO, prepare_data
 from tune.run_directory import RunDirectory
 from tune.study_file import StudyFile
-from tune.trial import EPOCHS, FAILURE, LEGACY, ROW, run_trial
+from tune.trial import EPOCHS, FAILURE, HALT, LEGACY, NOTE, ROW, run_trial
 from tune.yaml_lines import write_yaml
 
 __all__ = ["fit_alone"]
@@ -53,8 +53,10 @@ def fit_alone(request: Request, console: Console) -> int:
         write_whole(folder.path / "recipe.yaml", write_yaml(config["recipe"]))
 
         def show(sent: dict[str, Any]) -> None:
-            if FAILURE in sent:
-                failures.append(sent[FAILURE])
+            if FAILURE in sent or HALT in sent:
+                failures.append(sent.get(FAILURE) or sent[HALT])
+            elif NOTE in sent:
+                console.print(sent[NOTE], markup=False, highlight=False, soft_wrap=True)
             else:
                 line = _line(sent[ROW], study.metric.name, config["recipe"]["epochs"])
                 console.print(line, markup=False, highlight=False)
@@ -89,7 +91,10 @@ def _config(study: StudyFile, folder: RunDirectory, store: Store) -> dict[str, A
 
 def _epochs_so_far(folder: RunDirectory) -> list[dict[Hashable, Any]]:
     path = folder.path / EPOCHS
-    return pd.read_csv(path).to_dict("records") if path.exists() else []
+    try:
+        return pd.read_csv(path).to_dict("records") if path.exists() else []
+    except ValueError:  # damaged: it is written anew from the checkpoint
+        return []
 
 
 def _best_line(folder: RunDirectory, study: StudyFile) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
 from rich.console import Console
 
 from seglib.errors import SegtuneError
+from tune.interruption import Interrupted, Interruption
 from tune.request import Request
 from tune.run import run_search
 from tune.suite import describe_suite, is_suite, run_suite
+from tune.surroundings import Voice, settle_surroundings
 
 __all__ = ["main"]
 
@@ -54,6 +56,15 @@ Trials = Annotated[
     str | None,
     typer.Option("--trials", metavar="N|+N", help="Trials in all; +N: N more than in the file."),
 ]
+Extend = Annotated[
+    int,
+    typer.Option(
+        "--extend",
+        metavar="N",
+        min=0,
+        help="With epochs raised: train the best N complete trials on, as new trials.",
+    ),
+]
 Storage = Annotated[
     str | None,
     typer.Option("--storage", metavar="URL", help="Database of the ledger, if not a file."),
@@ -67,6 +78,7 @@ def run(
     out: Out = Path("runs"),
     set_: Set = None,
     trials: Trials = None,
+    extend: Extend = 0,
     check: Annotated[
         bool, typer.Option("--check", help="Only say what would run, as segtune check does.")
     ] = False,
@@ -81,13 +93,18 @@ def run(
     The same command goes on where it ended, whatever ended it. The results are in
     OUT/NAME, NAME being the study's: leaderboard.csv, best.yaml, trials/. Those of a
     suite's studies are in OUT/SUITE/NAME.
+
+    A finished trial is not trained again when epochs is raised. --set epochs=100
+    --extend 3 trains the best 3 on to epoch 100, each as a trial of its own that begins
+    with the epochs and the checkpoint of the old one. Its learning rate goes up again
+    at that point: it is not the same as 100 epochs from the start.
     """
-    request = Request(space, data, out, tuple(set_ or ()), trials, address, storage)
+    request = Request(space, data, out, tuple(set_ or ()), trials, address, storage, extend=extend)
     if check:
         _print_plan(request)
         return
     search = run_suite if is_suite(space) else run_search
-    raise typer.Exit(search(request, _console()))
+    raise typer.Exit(_train(search, request))
 
 
 @app.command()
@@ -113,7 +130,8 @@ def fit(space: Space, data: Data = None, out: Out = Path("runs"), set_: Set = No
     """
     from tune.alone import fit_alone
 
-    raise typer.Exit(fit_alone(Request(space, data, out, tuple(set_ or ())), _console()))
+    request = Request(space, data, out, tuple(set_ or ()))
+    raise typer.Exit(_train(lambda asked, console, _: fit_alone(asked, console), request))
 
 
 @app.command()
@@ -175,7 +193,7 @@ def schema() -> None:
     """Print the JSON schema of study files, for editors."""
     from tune.study_schema import schema as build_schema
 
-    sys.stdout.write(json.dumps(build_schema(), indent=2) + "\n")
+    _console().file.write(json.dumps(build_schema(), indent=2) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,8 +203,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after the command; those of the process if not given.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong input, 130 or 143 interrupted.
+        The exit code: 0 done, 1 failed, 2 wrong input, 128 and its number for a signal.
     """
+    if arguments is None:
+        settle_surroundings()
     try:
         app(args=arguments, prog_name="segtune")
     except SegtuneError as error:
@@ -199,10 +219,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _train(act: Callable[[Request, Console, Interruption], int], request: Request) -> int:
+    """Do what may take hours; a signal ends it in order, and the exit code says which."""
+    console, interruption, code = _console(), Interruption(), 0
+    try:
+        with interruption.listening():
+            code = act(request, console, interruption)
+    except Interrupted:
+        pass
+    except Exception:
+        if not interruption.is_signal:  # else it broke because it was ended
+            raise
+    if interruption.is_signal:
+        console.print("interrupted: the same command goes on from here", style="yellow")
+        return interruption.exit_code
+    return code
+
+
 def _console() -> Console:
     """A terminal as wide as it is; a pipe wide enough for every line."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
+    voice = cast(TextIO, Voice(sys.stdout))
+    console = Console(file=voice)
+    return console if console.is_terminal else Console(file=voice, width=160)
 
 
 def _print_plan(request: Request) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from seglib.errors import Problem, RunError
 from seglib.recipe import Recipe
 
-__all__ = ["NAMES", "Entry", "read_entries", "recipe_key", "to_entries", "to_entry"]
+__all__ = ["NAMES", "Entry", "EntryReader", "read_entries", "recipe_key", "to_entry"]
 
 NAMES = "points"
 """Where a study keeps its points' names, by the key of their recipe."""
@@ -26,7 +28,7 @@ class Entry:
     Args:
         number: The trial's number in the study.
         state: Optuna's word: WAITING, RUNNING, COMPLETE, PRUNED or FAIL.
-        origin: ``default``, ``point``, ``grid`` or ``sampler``.
+        origin: ``default``, ``point``, ``grid``, ``sampler``, or ``extends`` and a number.
         values: The searched parameters that are active in this trial.
         recipe: All knobs of the trial; empty if it never trained.
         rows: One row per finished epoch, in order.
@@ -34,6 +36,7 @@ class Entry:
         started: Did it ever train? A proposal that cannot fit never does.
         point: Name of the row of a grid that it trains; empty if that has none.
         seed: Which of the study's seeds it is for; None for a seed of its own.
+        extends: The trial that this one goes on from, after that one was complete; or None.
     """
 
     number: int
@@ -46,6 +49,7 @@ class Entry:
     started: bool
     point: str = ""
     seed: int | None = None
+    extends: int | None = None
 
 
 def recipe_key(values: Mapping[str, Any]) -> str:
@@ -81,21 +85,46 @@ def to_entry(trial: FrozenTrial, names: Mapping[str, str]) -> Entry:
         started="recipe" in attrs,
         point=names.get(recipe_key(values), "") if names else "",
         seed=attrs.get("seed"),
+        extends=attrs.get("extends"),
     )
 
 
-def to_entries(trials: Sequence[FrozenTrial], names: Mapping[str, str]) -> list[Entry]:
-    """All of Optuna's trials but those taken out of the study file before they began.
+class EntryReader:
+    """Reads trials as entries, each that has ended but once: it never changes again.
 
     Args:
-        trials: In the order of their numbers.
         names: Points' names by the key of their recipe.
-
-    Returns:
-        One entry per trial.
     """
-    kept = [t for t in trials if "recipe" in t.user_attrs or "withdrawn" not in t.user_attrs]
-    return [to_entry(trial, names) for trial in kept]
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self._names = dict(names)
+        self._ended: dict[int, Entry] = {}
+
+    def read(self, trials: Sequence[FrozenTrial]) -> list[Entry]:
+        """All but those taken out of the study file before they began.
+
+        Args:
+            trials: In the order of their numbers.
+
+        Returns:
+            One entry per trial.
+        """
+        kept = [t for t in trials if "recipe" in t.user_attrs or "withdrawn" not in t.user_attrs]
+        return [self.read_one(trial) for trial in kept]
+
+    def read_one(self, trial: FrozenTrial) -> Entry:
+        """One trial.
+
+        Args:
+            trial: Of the same study as all others.
+
+        Returns:
+            What the ledger knows of it.
+        """
+        entry = self._ended.get(trial.number) or to_entry(trial, self._names)
+        if trial.state.is_finished():
+            self._ended[trial.number] = entry
+        return entry
 
 
 def read_entries(study_name: str, storage: BaseStorage) -> list[Entry]:
@@ -107,10 +136,68 @@ def read_entries(study_name: str, storage: BaseStorage) -> list[Entry]:
 
     Returns:
         One entry per trial.
+
+    Raises:
+        RunError: A trial is not what a search writes.
     """
     try:
         study = storage.get_study_id_from_name(study_name)
     except KeyError:
         return []
     names = storage.get_study_user_attrs(study).get(NAMES, {})
-    return to_entries(storage.get_all_trials(study, deepcopy=False), names)
+    trials = storage.get_all_trials(study, deepcopy=False)
+    for trial in trials:
+        _require_ours(trial)
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise _damaged("study", "names of points that are none")
+    return EntryReader(names).read(trials)
+
+
+Knob = bool | int | float | str | None
+
+
+class _Attrs(BaseModel):
+    """What a search notes of a trial besides its rows; of other types it is not ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    origin: str = ""
+    values: dict[str, Knob] = {}
+    recipe: dict[str, Knob] = {}
+    reason: str = ""
+    stopped_at: int = 0
+    seed: int | None = None
+    extends: int | None = None
+
+
+class _Row(BaseModel):
+    """The figures of an epoch that every row has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    epoch: float
+    score: float
+    seconds: float
+
+
+def _require_ours(trial: FrozenTrial) -> None:
+    """The storage takes any JSON for an attribute, so a damaged journal may hold any."""
+    attrs = trial.user_attrs
+    try:
+        _Attrs.model_validate({name: attrs[name] for name in _Attrs.model_fields if name in attrs})
+        for epoch in trial.intermediate_values:
+            row = attrs[f"row/{epoch}"]
+            _Row.model_validate({name: row[name] for name in _Row.model_fields})
+            if not all(isinstance(figure, int | float) for figure in row.values()):
+                raise TypeError(f"a figure of epoch {epoch} that is no number")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _damaged(f"trial {trial.number}", f"{where}: {first['msg']}") from None
+    except (AttributeError, KeyError, TypeError) as error:
+        raise _damaged(f"trial {trial.number}", f"no such row or figure ({error})") from None
+
+
+def _damaged(place: str, found: str) -> RunError:
+    hint = "put back a copy of the file, or give another --out to start anew"
+    return RunError("journal", [Problem(place, found, "what a search wrote", hint)])

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import atexit
-import importlib
 import logging
-import os
-import secrets
-import shutil
-import socket
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from seglib.data.splits import Split
-from seglib.errors import Problem, RunError, SegtuneError
+from seglib.errors import RunError, UnwritableError
+from tune.cluster import NodeLostError, running_ray
+from tune.deaths import Deaths, Fault, in_a_line
 from tune.interruption import Interruption
 from tune.ledger import Ledger, Order
 from tune.patience import Patience
+from tune.temporary import temporary_folder
 
-__all__ = ["Job", "Observer", "check_address", "execute"]
+__all__ = ["Job", "Observer", "execute"]
 
-MOST_RESTARTS = 5
-_SECONDS_TO_CONNECT = 5.0
-_LONGEST_LINE = 300
+MOST_STARTS_IN_VAIN = 3
 
 log = logging.getLogger("segtune")
 
@@ -91,31 +84,6 @@ class Job:
         }
 
 
-def check_address(address: str) -> None:
-    """See that somebody listens at a cluster's address: Ray itself would try for minutes.
-
-    Args:
-        address: ``local``, ``auto`` or ``host:port``.
-
-    Raises:
-        RunError: It is not an address, or nobody answers there.
-    """
-    if address in ("local", "auto"):
-        return
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or "/" in address or not port.isdecimal():
-        hint = "port 6379 is Ray's own; ray:// is not supported, submit the search as a job instead"
-        raise _wrong_address(address, "local, auto or host:port", hint)
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
-    except (OSError, OverflowError) as error:
-        raise _wrong_address(f"{address} ({error})", "the address of a running cluster") from None
-
-
-def _wrong_address(found: str, wanted: str, hint: str = "") -> RunError:
-    return RunError("command line", [Problem("--address", found, wanted, hint)])
-
-
 def execute(
     ledger: Ledger,
     job: Job,
@@ -124,9 +92,9 @@ def execute(
 ) -> int:
     """Run trials until the ledger has no more to ask; returns an exit code.
 
-    A fault of the executor itself (a lost node, the memory monitor, Ray) starts Ray
-    again and goes on from the ledger, at most ``MOST_RESTARTS`` times in a row
-    without a finished epoch in between.
+    A trial whose process dies is tried again after its last epoch, ``job.retries``
+    times, and then fails: what dies with it, a process, a node or Ray, does not end
+    the search. When memory runs out with several trials at once, fewer go on at a time.
 
     Args:
         ledger: What to run, and where results go.
@@ -135,122 +103,75 @@ def execute(
         interruption: Why to wind down; None for one of its own.
 
     Returns:
-        0 when done, 1 when Ray failed too often or nothing can be written, 130 or 143 when
+        0 when done, 1 when Ray cannot be started or nothing can be written, 130 or 143 when
         interrupted.
 
     Raises:
         RunError: There is no Ray cluster at the address.
     """
     interruption = interruption or Interruption()
-    restarts, epochs_before = 0, -1
+    deaths, starts, starts_in_vain = Deaths(job.retries + 1), 0, 0
     with interruption.listening():
         while not interruption.is_set:
             try:
-                # Ray takes SIGTERM for itself when it starts: take it back.
-                with _running_ray(job), interruption.listening():
-                    _run_tuner(ledger, job, observers, interruption)
-                break
-            except Exception as error:
-                if interruption.is_set:
-                    break
-                if isinstance(error, SegtuneError) and not restarts:
+                fault = _run_ray(ledger, job, observers, interruption, deaths=deaths)
+            except RunError as error:  # no cluster there; but if there was one, it may come back
+                if not starts:
                     raise
-                epochs = sum(len(entry.rows) for entry in ledger.entries())
-                restarts = 1 if epochs > epochs_before else restarts + 1
-                epochs_before = epochs
-                log.warning("the executor failed (%s); starting it again", _in_a_line(error))
-                if restarts > MOST_RESTARTS:
-                    log.error("gave up after %d restarts without progress", MOST_RESTARTS)
-                    return 1
-                ledger.take_up_unfinished()
+                fault = Fault(str(error.problems[0]))
+            starts += 1
+            if fault is None or interruption.is_set:
+                break
+            starts_in_vain = 0 if fault.at_work else starts_in_vain + 1
+            if starts_in_vain >= MOST_STARTS_IN_VAIN:
+                interruption.halt(f"Ray failed {starts_in_vain} times in a row before any trial "
+                                  f"was at work; the last time: {fault.what}")  # fmt: skip
+                break
+            again = "starting Ray again"
+            if fault.of_memory and fault.at_work > 1:
+                job = replace(job, concurrent=fault.at_work - 1)
+                again += f", with {job.concurrent} at a time"
+            log.warning("%s; %s", fault.what, again)
+            ledger.take_up_unfinished()
+    if interruption.exit_code == 1:
+        log.error("%s", interruption.reason)
     return interruption.exit_code
 
 
-def _in_a_line(error: Exception) -> str:
-    """The kind and the telling line of an error; Ray's messages may be whole tracebacks."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-    said = lines[-1] if lines[0].startswith("Traceback") else lines[0]
-    return f"{type(error).__name__}: {said}"[:_LONGEST_LINE]
-
-
-@contextmanager
-def _running_ray(job: Job) -> Iterator[None]:
-    """A Ray of our own, or a connection to a cluster; shut down on leaving."""
-    os.environ.update(
-        RAY_USAGE_STATS_ENABLED="0",
-        RAY_AIR_NEW_OUTPUT="0",
-        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-        TUNE_DISABLE_SIGINT_HANDLER="1",
-        TUNE_GLOBAL_CHECKPOINT_S="1000000000",
-        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="1000000000",
-    )
-    # A short path: Ray puts UNIX sockets under it, and those allow 107 characters.
-    folder = Path(tempfile.mkdtemp(prefix="segtune-"))
+def _run_ray(
+    ledger: Ledger,
+    job: Job,
+    observers: Sequence[Observer],
+    interruption: Interruption,
+    *,
+    deaths: Deaths,
+) -> Fault | None:
+    """Ray from its start to its end; what ended it too soon, or None."""
     try:
-        if job.address == "local":
-            os.environ.pop("RAY_AUTH_TOKEN", None)
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token_file()))
-        options: dict[str, Any] = {"address": job.address}
-        if job.address == "local":
-            options |= {
-                "num_cpus": max(len(os.sched_getaffinity(0)), job.cpus),
-                "include_dashboard": False,
-                "object_store_memory": 128 * 2**20,
-                "_temp_dir": str(folder),
-            }
-        import ray
-
-        _take_up_environment()
-        _connect(job.address, options)
-        try:
-            yield
-        finally:
-            ray.shutdown()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take_up_environment() -> None:
-    """Ray reads its settings when it is imported, which may have been before they were made."""
-    raylet: Any = importlib.import_module("ray._raylet")  # compiled, without types
-    raylet.Config.initialize("")
-    raylet.AuthenticationTokenLoader.instance().reset_cache()
-
-
-def _connect(address: str, options: dict[str, Any]) -> None:
-    """Start Ray or join it; a cluster that is not there is the user's to mend."""
-    import ray
-
-    try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError) as error:
-        if address == "local":
-            raise
-        found = f"{address} ({str(error).splitlines()[0]})"
-        raise _wrong_address(found, "the address of a running cluster") from None
-
-
-@cache
-def _token_file() -> Path:
-    """Only who can read this file can talk to the Ray we start. Ray reads it once per process."""
-    folder = Path(tempfile.mkdtemp(prefix="segtune-token-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    handle = os.open(folder / "token", os.O_CREAT | os.O_WRONLY, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(32))
-    return folder / "token"
+        with running_ray(job.address, job.cpus), interruption.winding_down():
+            return _run_tuner(ledger, job, observers, interruption, deaths=deaths)
+    except (RunError, UnwritableError):
+        raise
+    except Exception as error:
+        return Fault(in_a_line(error))
 
 
 def _run_tuner(
-    ledger: Ledger, job: Job, observers: Sequence[Observer], interruption: Interruption
-) -> None:
+    ledger: Ledger,
+    job: Job,
+    observers: Sequence[Observer],
+    interruption: Interruption,
+    *,
+    deaths: Deaths,
+) -> Fault | None:
     from ray import tune as ray_tune
 
-    from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen, Watchdog
+    from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
     from tune.trainable import train
+    from tune.watch import NodeWatch, Watchdog
 
-    searcher = LedgerSearcher(ledger, job, observers, interruption)
-    with tempfile.TemporaryDirectory(prefix="segtune-tune-") as scratch:
+    searcher = LedgerSearcher(ledger, job, observers, interruption, deaths=deaths)
+    with tempfile.TemporaryDirectory(dir=temporary_folder()) as scratch:
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(train, {"cpu": job.cpus, "gpu": job.gpus}),
             tune_config=ray_tune.TuneConfig(
@@ -264,8 +185,13 @@ def _run_tuner(
                 storage_path=scratch,
                 verbose=0,
                 stop=StopWhen(interruption),
-                callbacks=[Watchdog(ledger, searcher, job.patience)],
-                failure_config=ray_tune.FailureConfig(max_failures=job.retries),
+                callbacks=[NodeWatch(searcher), Watchdog(ledger, searcher, job.patience)],
+                # the searcher tries again, so that there is one count of deaths
+                failure_config=ray_tune.FailureConfig(max_failures=0),
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        except (Exception, NodeLostError) as error:
+            return searcher.close(error)
+    return None

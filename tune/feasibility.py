@@ -19,6 +19,7 @@ def why_infeasible(
     channels: Sequence[str],
     num_logits: int,
     image_size: int,
+    on_gpu: bool = False,
 ) -> str:
     """The first reason why a recipe cannot run, or an empty text.
 
@@ -28,6 +29,7 @@ def why_infeasible(
         channels: Names of the data's channels.
         num_logits: Output channels of the network.
         image_size: Side of the image in pixels.
+        on_gpu: Where trials train: what memory means depends on it.
 
     Returns:
         The reason, in words for the user.
@@ -38,12 +40,11 @@ def why_infeasible(
         num_channels = len(recipe.seen_channels(channels))
     except InfeasibleError as error:
         return str(error)
-    parameters = count_parameters(recipe, num_channels=num_channels, num_logits=num_logits)
+    sizes = {"num_channels": num_channels, "num_logits": num_logits}
+    parameters = count_parameters(recipe, **sizes)
     if constraints.parameters is not None and parameters > constraints.parameters:
         return f"{parameters:,} parameters, at most {constraints.parameters:,} allowed"
-    memory_gb = estimate_memory_gb(
-        recipe, num_channels=num_channels, num_logits=num_logits, image_size=image_size
-    )
+    memory_gb = estimate_memory_gb(recipe, **sizes, image_size=image_size, on_gpu=on_gpu)
     if constraints.memory_gb is not None and memory_gb > constraints.memory_gb:
-        return f"{memory_gb:.1f} GB predicted, at most {constraints.memory_gb:g} GB allowed"
+        return f"{memory_gb:.3g} GB predicted, at most {constraints.memory_gb:g} GB allowed"
     return ""

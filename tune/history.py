@@ -144,7 +144,9 @@ class History:
 
 
 def _guides(trial: FrozenTrial) -> bool:
-    return trial.state in _GUIDING and "recipe" in trial.user_attrs
+    """What goes on from another trial was proposed once, and is told once."""
+    attrs = trial.user_attrs
+    return trial.state in _GUIDING and "recipe" in attrs and "extends" not in attrs
 
 
 def _notes(trial: FrozenTrial) -> dict[str, Any]:

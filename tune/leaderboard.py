@@ -133,9 +133,9 @@ def render_leaderboard(
     )  # fmt: skip
     classes = class_columns(table)
     classes = classes if len(classes) > 1 else []
-    default = "" if study.method == "grid" else " default"
     labels = [name for name in ("point", "seed") if name in table]
-    view.add_column("trial", no_wrap=True, min_width=len(f"{table['trial'].max()}{default}"))
+    longest = max((len(_origin(origin)) for origin in table["origin"]), default=0)
+    view.add_column("trial", no_wrap=True, min_width=len(f"{table['trial'].max()}") + longest)
     for name in labels:
         view.add_column(name, no_wrap=True, max_width=_WIDEST_NAME, overflow="ellipsis")
     view.add_column("state", no_wrap=True, min_width=8)
@@ -150,7 +150,7 @@ def render_leaderboard(
     knobs = [name for name in parameter_columns(study) if shown[name].nunique(dropna=False) > 1]
     for place, row in enumerate(shown.to_dict("records")):
         view.add_row(
-            f"{row['trial']}" + (" default" if row["origin"] == "default" else ""),
+            f"{row['trial']}{_origin(row['origin'])}",
             *("" if pd.isna(row[name]) else str(row[name]) for name in labels),
             str(row["state"]),
             _score(row["score"]),
@@ -164,6 +164,11 @@ def render_leaderboard(
     view.caption = f"{more}{MEANING}" if "loss" not in study.metric.name else more
     view.caption_justify = "left"
     return view
+
+
+def _origin(origin: str) -> str:
+    """What is worth knowing of where a trial came from."""
+    return f" {origin}" if origin == "default" or origin.startswith("extends") else ""
 
 
 def _refusals(entries: Sequence[Entry]) -> list[str]:
@@ -196,7 +201,8 @@ def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str, *, 
     older = older_entries(study, entries)
     present = [entry for entry in entries if entry not in older]
     ended = sum(entry.started and entry.state != "RUNNING" for entry in present)
-    total = f" of {study.num_planned}" if study.num_planned is not None else ""
+    extended = sum(entry.extends is not None for entry in present)
+    total = f" of {study.num_planned + extended}" if study.num_planned is not None else ""
     states = count_states(present, held=held) or "none yet"
     text = f"{study.name}: {ended}{total} trials ended ({states})"
     if older:
@@ -238,6 +244,8 @@ def _winner(study: StudyFile, best: Entry, entries: Sequence[Entry]) -> str:
     if reference is not None and default is not best:
         gain = row["score"] - reference["score"]
         text += f", {gain:+.4f} against the default recipe"
+        if default is not None and len(default.rows) != len(best.rows):
+            text += f" (of {len(default.rows)} epochs, not {len(best.rows)})"
     return f"{text}\n  {_settings(best.values)}"
 
 

@@ -14,8 +14,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import ValidationError
 
 from seglib.recipe import Recipe
-from tune.agenda import Planned, add_trial, settle_agenda
-from tune.entries import NAMES, Entry, to_entries, to_entry
+from tune.agenda import Planned, add_extension, add_trial, settle_agenda
+from tune.entries import NAMES, Entry, EntryReader
 from tune.history import History
 from tune.strategies import build_pruner
 from tune.study_file import StudyFile
@@ -70,7 +70,7 @@ class Ledger:
         self._spent_before_s = float(self._study.user_attrs.get("spent_s", 0.0))
         settle_agenda(self._study, study)
         self._history = History(study)
-        self._names: dict[str, str] = self._study.user_attrs.get(NAMES, {})
+        self._entries = EntryReader(self._study.user_attrs.get(NAMES, {}))
         self._unfinished: list[int] = []
         self.take_up_unfinished()
 
@@ -123,6 +123,8 @@ class Ledger:
         last_rung = self.file.early_terminate.max_iter
         if epoch >= min(int(known.user_attrs["recipe"]["epochs"]), last_rung or epoch + 1):
             return False
+        if "extends" in known.user_attrs:  # asked for by name, and others were not so trained
+            return False
         # The pruner is asked even of the default recipe, which runs to its end so that the
         # leaderboard can say what tuning gained: others are measured against its rungs.
         stop = trial.should_prune() and known.user_attrs.get("origin") != "default"
@@ -167,13 +169,35 @@ class Ledger:
             else:
                 self._unfinished.append(trial.number)
 
+    def extend(self, number: int, epochs: int) -> int:
+        """Let a complete trial go on to more epochs, as a new trial. No cap counts it.
+
+        Args:
+            number: The complete trial; it stays what it is.
+            epochs: How long to train, in all.
+
+        Returns:
+            The new trial's number.
+        """
+        added = add_extension(self._study, self._storage_trial(number), epochs)
+        self._unfinished.append(added)
+        return added
+
+    def take_up(self, number: int) -> None:
+        """Give one trial out again, before any new one: its process died.
+
+        Args:
+            number: A trial that was given out and has not ended.
+        """
+        self._unfinished.append(number)
+
     def entries(self) -> list[Entry]:
         """All trials so far, by number."""
-        return to_entries(self._frozen(), self._names)
+        return self._entries.read(self._frozen())
 
     def entry(self, number: int) -> Entry:
         """One trial."""
-        return to_entry(self._storage_trial(number), self._names)
+        return self._entries.read_one(self._storage_trial(number))
 
     def recipe(self, number: int) -> Recipe:
         """What a started trial trains."""
@@ -181,8 +205,8 @@ class Ledger:
 
     @property
     def num_started(self) -> int:
-        """Trials that count against the cap: all but proposals that could not fit."""
-        not_counted = {"infeasible", "withdrawn"}
+        """Trials that count against the cap: no proposals that cannot fit, no extensions."""
+        not_counted = {"infeasible", "withdrawn", "extends"}
         return sum(
             trial.state != TrialState.WAITING and not not_counted & set(trial.user_attrs)
             for trial in self._frozen()
@@ -196,7 +220,8 @@ class Ledger:
     @property
     def num_planned(self) -> int | None:
         """Trials in all; None when only the budget ends the search."""
-        return self.file.num_planned
+        extended = sum("extends" in trial.user_attrs for trial in self._frozen())
+        return None if self.file.num_planned is None else self.file.num_planned + extended
 
     def is_better(self, score: float, other: float) -> bool:
         """Is ``score`` better than ``other`` by the study's goal?"""
@@ -214,7 +239,8 @@ class Ledger:
         spent_s = self._spent_before_s + time.monotonic() - self._clock
         if budget.hours is not None and spent_s >= budget.hours * 3600:
             return False
-        epochs = sum(len(trial.intermediate_values) for trial in trials)
+        counted = [trial for trial in trials if "extends" not in trial.user_attrs]
+        epochs = sum(len(trial.intermediate_values) for trial in counted)
         return budget.epochs is None or epochs < budget.epochs
 
     def _is_any_waiting(self) -> bool:
@@ -241,14 +267,21 @@ class Ledger:
             return None
         if "recipe" not in attrs:
             trial.set_user_attr("recipe", recipe.model_dump())
-        seed = self.file.trial_seed(trial.number, attrs.get("seed"))
+        seed = self.file.trial_seed(self._first_of(known).number, attrs.get("seed"))
         return Order(trial.number, recipe, seed, len(known.intermediate_values))
+
+    def _first_of(self, trial: FrozenTrial) -> FrozenTrial:
+        """The trial with which an extended one began."""
+        while "extends" in trial.user_attrs:
+            trial = self._storage_trial(trial.user_attrs["extends"])
+        return trial
 
     def _frozen(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
     def _storage_trial(self, number: int) -> FrozenTrial:
-        return self._frozen()[number]
+        storage, study = self._study._storage, self._study._study_id
+        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study, number))
 
     def _trial(self, number: int) -> Trial:
         return Trial(self._study, self._storage_trial(number)._trial_id)

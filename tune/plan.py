@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from seglib.cost import count_parameters, estimate_memory_gb
+from seglib.cost import MEMORY_ERROR, count_parameters, estimate_memory_gb
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.recipe import Recipe
 from tune.request import Request
@@ -24,6 +25,7 @@ __all__ = ["describe_plan"]
 
 _NUM_CLASSES_GUESS = {"binary": 1, "organs": 2, "regions": 3}
 _MOST_ROWS = 30
+_NVIDIA = Path("/dev/nvidiactl")
 
 
 def describe_plan(request: Request, console: Console) -> None:
@@ -154,7 +156,7 @@ def _describe_rows(study: StudyFile, console: Console) -> None:
     """Each row of a grid by its name: what differs, what it costs, what others reached."""
     published = study.published.scores
     named = any(row.name for row in study.rows)
-    names = [*(["point"] if named else []), "what differs", "weights", "memory of a step"]
+    names = [*(["point"] if named else []), "what differs", "weights", "memory"]
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in [*names, *(["published"] if published else [])]:
         table.add_column(name, overflow="fold", justify="right" if name in names[-2:] else "left")
@@ -166,6 +168,7 @@ def _describe_rows(study: StudyFile, console: Console) -> None:
             *([published.get(row.name, "–")] if published else []),
         )
     console.print(table)
+    console.print(f"memory: {_memory_means(study)}", markup=False, highlight=False, soft_wrap=True)
     if len(study.rows) > _MOST_ROWS:
         console.print(f"and {len(study.rows) - _MOST_ROWS} points more", markup=False)
     if published and study.published.note:
@@ -182,14 +185,28 @@ def _differences(study: StudyFile, values: Mapping[str, Value]) -> str:
 
 
 def _cost(study: StudyFile, recipe: Recipe) -> tuple[str, str]:
-    """Weights, and memory of the tensors of a training step."""
+    """Weights, and memory of a trial."""
     available = study.data.channels or recipe.channels.split("+")
     channels = len(recipe.seen_channels(available))
     named = len(study.data.classes or ()) or _NUM_CLASSES_GUESS[study.data.target]
     logits = {"binary": 1, "regions": named, "organs": named + 1}[study.data.target]
     sizes = {"num_channels": channels, "num_logits": logits}
-    memory = estimate_memory_gb(recipe, **sizes, image_size=study.data.image_size)
+    memory = estimate_memory_gb(
+        recipe, **sizes, image_size=study.data.image_size, on_gpu=_on_gpu(study)
+    )
     return f"{count_parameters(recipe, **sizes):,}", _size(memory)
+
+
+def _memory_means(study: StudyFile) -> str:
+    if _on_gpu(study):
+        return "of the device, predicted; not compared with a measurement yet"
+    return f"of the trial's process, predicted, +-{MEMORY_ERROR:.0%}"
+
+
+def _on_gpu(study: StudyFile) -> bool:
+    """Whether trials will have one, as far as can be told without loading torch."""
+    wish = study.resources.gpus_per_trial
+    return _NVIDIA.exists() if wish == "auto" else wish > 0
 
 
 def _describe_default(study: StudyFile, console: Console) -> None:
@@ -201,8 +218,9 @@ def _describe_default(study: StudyFile, console: Console) -> None:
         if name in point and point[name] != default
     }
     weights, memory = _cost(study, recipe)
-    text = f"trial 0, the default recipe: {weights} parameters, {memory} of tensors in a step"
-    console.print(text, markup=False, highlight=False)
+    text = f"trial 0, the default recipe: {weights} parameters, memory {memory}"
+    text += f" ({_memory_means(study)})"
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
     shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
     console.print(
         "  " + ", ".join(f"{k}={v}" for k, v in shown.items()), markup=False, highlight=False

@@ -1,4 +1,4 @@
-"""What a search found: the leaderboard as table and CSV, and the best recipe as a file."""
+"""What a search found: the leaderboard as a table, and which trial and point are best."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from seglib.data.spec import PHANTOM_LAYOUTS
-from seglib.files import write_whole
 from seglib.recipe import Recipe
 from tune.entries import Entry, recipe_key
-from tune.ledger import Ledger, Order
-from tune.run_directory import RunDirectory
 from tune.study import StudyFile
-from tune.yaml_lines import write_yaml
 
 __all__ = [
     "PointScore",
-    "ReportWriter",
     "best_entry",
     "best_point",
     "best_row",
@@ -31,8 +25,6 @@ __all__ = [
     "score_points",
 ]
 
-DEMO_COMMENT = "# Found on generated phantoms, not on patients.\n"
-
 _FIRST = (
     *("trial", "state", "origin", "data", "score", "last_score"),
     *("best_epoch", "epochs", "seconds"),
@@ -40,40 +32,6 @@ _FIRST = (
 # knobs that have the name of a figure
 _RENAMED = {"epochs": "planned_epochs", "precision": "number_format"}
 _FIGURES = ("iou", "precision", "recall", "val_loss", "num_cases")
-
-
-class ReportWriter:
-    """Keeps ``leaderboard.csv`` and ``best.yaml`` current: made anew when a trial ends.
-
-    Args:
-        ledger: The memory of the search.
-        folder: Where the files go.
-    """
-
-    def __init__(self, ledger: Ledger, folder: RunDirectory) -> None:
-        self._ledger, self._folder = ledger, folder
-
-    def started(self, order: Order) -> None:
-        """Write the trial's recipe beside its other files."""
-        path = self._folder.path / "trials" / str(order.number) / "recipe.yaml"
-        write_whole(path, write_yaml(order.recipe.model_dump()))
-
-    def reported(self, number: int, row: dict[str, float]) -> None:
-        """Nothing to report yet."""
-
-    def finished(self, number: int) -> None:
-        """Write both files."""
-        self.write()
-
-    def write(self) -> None:
-        """Write both files, each whole or not at all."""
-        study, entries = self._ledger.file, self._ledger.entries()
-        table = build_leaderboard(study, entries)
-        write_whole(self._folder.leaderboard, table.to_csv(index=False))
-        best = _best_study(study, entries)
-        if best is not None:
-            comment = DEMO_COMMENT if study.data.layout in PHANTOM_LAYOUTS else ""
-            write_whole(self._folder.best, comment + write_yaml(best))
 
 
 def build_leaderboard(study: StudyFile, entries: Sequence[Entry]) -> pd.DataFrame:
@@ -251,26 +209,6 @@ def _grid_columns(study: StudyFile, entries: Sequence[Entry]) -> list[str]:
     named = any(study.point_names) or any(entry.point for entry in entries)
     seeded = bool(study.seeds) or any(entry.seed is not None for entry in entries)
     return [name for name, used in (("point", named), ("seed", seeded)) if used]
-
-
-def _best_study(study: StudyFile, entries: Sequence[Entry]) -> dict[str, Any] | None:
-    """The best recipe as a study file of its own: one trial that trains it alone."""
-    point, best = best_point(study, entries), best_entry(study, entries)
-    if best is None or (study.seeds and point is None):
-        return None
-    recipe = best.recipe if point is None else point.recipe
-    # the first of its seeds, so that the trial is one of those that were trained
-    seeds = {} if point is None else {"seeds": [min(point.scores, key=study.seeds.index)]}
-    resolved = study.resolved()
-    kept = ("metric", "data", "split", "seed", "resources", "tracking", "project", "entity")
-    return {
-        "name": f"{study.name[:95]}-best",
-        "description": f"The best recipe of the study {study.name}, to be trained alone.",
-        "method": "grid",
-        **seeds,
-        **{key: resolved[key] for key in kept if key in resolved},
-        "parameters": {key: {"value": value} for key, value in recipe.items()},
-    }
 
 
 def _row(entry: Entry, study: StudyFile) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Request:
         storage: Database URL of the ledger; None for a journal file.
         cache: Where prepared stores go instead, to be shared with other searches.
         report: Write ``report.html`` at the end? A suite writes one for all its studies.
+        extend: Complete trials that shall have gone on to the study's horizon.
     """
 
     space: Path
@@ -38,6 +39,7 @@ class Request:
     storage: str | None = None
     cache: Path | None = None
     report: bool = True
+    extend: int = 0
 
     def load(self) -> StudyFile:
         """The study as asked for, faults and all told at once."""
@@ -46,6 +48,10 @@ class Request:
             overrides = (*self.overrides, f"run_cap={self._cap(study)}")
             study = load_study(self.space, overrides, demo=self.data is None)
         self._check_data(study)
+        if self.extend and study.method == "grid":
+            hint = "a grid whose epochs are raised trains its rows anew, so that they compare"
+            problem = Problem("--extend", "a grid", "a search", hint)
+            raise StudyFileError("command line", [problem])
         return study
 
     def load_to_train(self) -> StudyFile:

@@ -3,14 +3,101 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from seglib.cost import estimate_checkpoint_gb
+from seglib.data.store import Store
+from seglib.errors import Problem, StudyFileError
+from seglib.recipe import Recipe
+from tune.entries import Entry
 from tune.ledger import Ledger, Order
 from tune.report import best_row
+from tune.study_file import StudyFile
 
-__all__ = ["CheckpointKeeper"]
+__all__ = ["CheckpointKeeper", "Quota"]
 
 KEPT = 5
+_OVER = ("COMPLETE", "PRUNED", "FAIL")
+_AT_WORK = 4
+"""Files of a trial at work: last, the one before, best, and the one that is being written."""
+_ENDED = 2
+"""Files of a trial that ended: last and best."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How much disk all checkpoints of a search may take.
+
+    Args:
+        gb: That much, in 1e9 bytes.
+        concurrent: Trials at work at once.
+        predict_gb: Size of one checkpoint of a recipe, at most.
+    """
+
+    gb: float
+    concurrent: int
+    predict_gb: Callable[[Recipe], float]
+
+    @classmethod
+    def of(cls, study: StudyFile, store: Store, concurrent: int | None) -> Quota | None:
+        """The quota that a study sets, if it sets one.
+
+        Args:
+            study: Its ``constraints.disk_gb``, and the recipes that are sure to be proposed.
+            store: Says how many channels and classes the networks have.
+            concurrent: Trials at work at once; None for as many as a cluster has room for.
+
+        Returns:
+            The quota, or None.
+
+        Raises:
+            StudyFileError: It is too small for even one of those recipes, or nobody knows
+                how many trials share it.
+        """
+        gb = study.constraints.disk_gb
+        if gb is None:
+            return None
+        if concurrent is None:
+            wanted = "a number: the trials at work share constraints.disk_gb"
+            problem = Problem("resources.concurrent", "nothing", wanted)
+            raise StudyFileError(str(study.path), [problem])
+
+        def predict(recipe: Recipe) -> float:
+            sizes = {"num_channels": store.num_channels, "num_logits": store.target.num_logits}
+            return estimate_checkpoint_gb(recipe, **sizes)
+
+        quota = cls(gb, concurrent, predict)
+        values = [row.values for row in study.rows] or [study.default_point()]
+        quota._require_room(str(study.path), [Recipe(**one) for one in values])
+        return quota
+
+    def why_too_large(self, recipe: Recipe) -> str:
+        """The arithmetic, where trials of this recipe and the best of them would not fit.
+
+        Args:
+            recipe: A proposal.
+
+        Returns:
+            The reason, or an empty text.
+        """
+        one, files = self.predict_gb(recipe), _AT_WORK * self.concurrent + _ENDED
+        if files * one <= self.gb:
+            return ""
+        return (
+            f"{files * one:.3g} GB of disk predicted: checkpoints of {one:.3g} GB, {_AT_WORK} for "
+            f"each of {self.concurrent} trials at work and {_ENDED} for the best that ended; "
+            f"at most {self.gb:g} GB allowed"
+        )
+
+    def _require_room(self, source: str, recipes: Sequence[Recipe]) -> None:
+        reasons = [self.why_too_large(recipe) for recipe in recipes]
+        if not reasons or not all(reasons):
+            return
+        hint = "raise it, lower resources.concurrent, or search smaller networks"
+        problem = Problem("constraints.disk_gb", f"{self.gb:g} GB", reasons[0], hint)
+        raise StudyFileError(source, [problem])
 
 
 class CheckpointKeeper:
@@ -22,28 +109,72 @@ class CheckpointKeeper:
     Args:
         ledger: Says how trials ended.
         run_dir: The run directory.
+        quota: What all checkpoints may take together; None bounds their number alone.
     """
 
-    def __init__(self, ledger: Ledger, run_dir: Path) -> None:
-        self._ledger, self._run_dir = ledger, run_dir
+    def __init__(self, ledger: Ledger, run_dir: Path, quota: Quota | None = None) -> None:
+        self._ledger, self._run_dir, self._quota = ledger, run_dir, quota
+        self._at_work: dict[int, float] = {}
+        self._beaten: set[int] = set()
 
     def started(self, order: Order) -> None:
-        """Nothing to remove yet."""
+        """Make room for what the trial will write, before it does."""
+        if self._quota is not None:
+            self._at_work[order.number] = _AT_WORK * self._quota.predict_gb(order.recipe)
+            self._trim()
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """Nothing to remove yet."""
 
     def finished(self, number: int) -> None:
         """Remove what is no longer worth keeping."""
-        file = self._ledger.file
-        ended = [e for e in self._ledger.entries() if e.state in ("COMPLETE", "PRUNED", "FAIL")]
-        rows = {entry.number: best_row(file, entry) for entry in ended if entry.state != "FAIL"}
-        scores = {number: row["score"] for number, row in rows.items() if row is not None}
-        best_first = sorted(scores, key=scores.__getitem__, reverse=file.metric.goal == "maximize")
-        kept = set(best_first[:KEPT])
+        self._at_work.pop(number, None)
+        self._trim()
+
+    def _trim(self) -> None:
+        entries = self._ledger.entries()
+        ended = [e for e in entries if e.state in _OVER and e.number not in self._beaten]
+        best = self._find_best(ended)
+        kept = self._choose(best, self._free_gb(entries))
         for entry in ended:
-            folder = self._run_dir / "trials" / str(entry.number) / "checkpoint"
             if entry.number in kept:
-                (folder / "last.pt.previous").unlink(missing_ok=True)
+                (self._folder(entry) / "last.pt.previous").unlink(missing_ok=True)
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(self._folder(entry), ignore_errors=True)
+        self._beaten |= {e.number for e in ended} - {e.number for e in best}
+
+    def _free_gb(self, entries: Sequence[Entry]) -> float:
+        """What trials that have not ended leave; those not at work yet hold what they hold."""
+        if self._quota is None:
+            return float("inf")
+        waiting = [e for e in entries if e.state == "RUNNING" and e.number not in self._at_work]
+        held = sum(_size_gb(self._folder(entry).glob("*")) for entry in waiting)
+        return self._quota.gb - sum(self._at_work.values()) - held
+
+    def _find_best(self, ended: Sequence[Entry]) -> list[Entry]:
+        """The best first; who is beaten once stays so, and need not be looked at again."""
+        file = self._ledger.file
+        rows = [(best_row(file, entry), entry) for entry in ended if entry.state != "FAIL"]
+        scored = [(row["score"], entry) for row, entry in rows if row is not None]
+        scored.sort(key=lambda pair: pair[0], reverse=file.metric.goal == "maximize")
+        return [entry for _, entry in scored[:KEPT]]
+
+    def _choose(self, best: Sequence[Entry], free_gb: float) -> set[int]:
+        """As many of the best as there is room for."""
+        kept: set[int] = set()
+        for entry in best:
+            folder = self._folder(entry)
+            size = _size_gb(folder / name for name in ("last.pt", "best.pt"))
+            if size <= free_gb:
+                kept.add(entry.number)
+                free_gb -= size
+        return kept
+
+    def _folder(self, entry: Entry) -> Path:
+        return self._run_dir / "trials" / str(entry.number) / "checkpoint"
+
+
+def _size_gb(files: Iterable[Path]) -> float:
+    """What files take that may be missing; two names of one file take it once."""
+    states = [path.stat() for path in files if path.exists()]
+    return sum({state.st_ino: state.st_size for state in states}.values()) / 1e9

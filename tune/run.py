@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tune.executor import Job
     from tune.interruption import Interruption
     from tune.ledger import Ledger
+    from tune.retention import Quota
     from tune.run_directory import RunDirectory
 
 __all__ = ["DEMO", "build_store", "prepare_data", "run_search"]
@@ -42,14 +43,16 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         interruption: Why to wind down, for a caller whom it concerns, too.
 
     Returns:
-        The exit code: 0 done, 1 failed, 130 or 143 interrupted.
+        The exit code: 0 done, 1 failed, 128 and its number when a signal ended it.
 
     Raises:
         SegtuneError: Something the user can mend.
+        Interrupted: A signal came while nothing was in training.
     """
     study = request.load_to_train()
+    from tune.cluster import check_address
     from tune.division import divide
-    from tune.executor import check_address
+    from tune.extension import extend_trials
     from tune.run_directory import RunDirectory
 
     check_address(request.address)
@@ -63,14 +66,19 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         storage = folder.settle_storage(request.storage)
         store = prepare_data(request, study, console)
-        ledger = _open_ledger(study, storage, store)
+        quota = _quota(request, study, store)
+        ledger = _open_ledger(study, storage, store, quota)
         splits = folder.settle_splits(store, study)
+        for sentence in extend_trials(ledger, folder.path, request.extend):
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         if splits.by == "slice":
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, store=store, split=splits.search_part(), study=study)
         folder.write_environment(store, request.storage)
         _announce(ledger, store, job, num_locked=len(splits.test), console=console)
-        code = _train(ledger, job, folder, console, interruption=interruption)
+        code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
+        if code == 1:  # why is said; who is to mend it looks for nothing else
+            return code
         for note in store.info.notes:
             if "own patient" in note:
                 console.print(f"note: {note}", style="yellow", markup=False)
@@ -80,8 +88,6 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
             from tune.reporting.page import add_report
 
             add_report(folder.path, console, request.storage)
-    if code >= 128:
-        console.print("interrupted: the same command goes on from here", style="yellow")
     return code
 
 
@@ -116,18 +122,30 @@ def build_store(request: Request, study: StudyFile, console: Console) -> Store:
         return prepare(study.data, source, cache, progress=report)
 
 
-def _open_ledger(study: StudyFile, storage: BaseStorage, store: Store) -> Ledger:
+def _quota(request: Request, study: StudyFile, store: Store) -> Quota | None:
+    from tune.retention import Quota
+
+    return Quota.of(study, store, _concurrent(study, request.address))
+
+
+def _open_ledger(
+    study: StudyFile, storage: BaseStorage, store: Store, quota: Quota | None
+) -> Ledger:
     from tune.feasibility import why_infeasible
     from tune.ledger import Ledger
 
+    on_gpu = _gpus_per_trial(study) > 0
+
     def infeasible(recipe: Recipe) -> str:
-        return why_infeasible(
+        reason = why_infeasible(
             recipe,
             study.constraints,
             channels=store.channels,
             num_logits=store.target.num_logits,
             image_size=store.image_size,
+            on_gpu=on_gpu,
         )
+        return reason or ("" if quota is None else quota.why_too_large(recipe))
 
     return Ledger(study, storage, infeasible)
 
@@ -137,14 +155,13 @@ def _job(
 ) -> Job:
     from tune.executor import Job
 
-    cpus = max(1, int(study.resources.cpus_per_trial))
     return Job(
         run_dir=folder.path,
         store=store.path,
         split=split,
-        cpus=cpus,
+        cpus=_cpus(study),
         gpus=_gpus_per_trial(study),
-        concurrent=_concurrent(study, request.address, cpus),
+        concurrent=_concurrent(study, request.address),
         retries=study.resources.retries,
         address=request.address,
     )
@@ -158,11 +175,15 @@ def _gpus_per_trial(study: StudyFile) -> float:
     return 1.0 if torch.cuda.is_available() else 0.0
 
 
-def _concurrent(study: StudyFile, address: str, cpus: int) -> int | None:
+def _cpus(study: StudyFile) -> int:
+    return max(1, int(study.resources.cpus_per_trial))
+
+
+def _concurrent(study: StudyFile, address: str) -> int | None:
     """No more trials are asked for than can run: a proposal made late knows more."""
     if address != "local":
         return study.resources.concurrent
-    fits = max(1, len(os.sched_getaffinity(0)) // cpus)
+    fits = max(1, len(os.sched_getaffinity(0)) // _cpus(study))
     return min(study.resources.concurrent or fits, fits)
 
 
@@ -203,13 +224,16 @@ def _train(
     console: Console,
     *,
     interruption: Interruption | None,
+    quota: Quota | None,
 ) -> int:
     """Run what the ledger asks for, and write what was found; returns the exit code."""
-    from tune.report import ReportWriter
+    from tune.report_writer import ReportWriter
 
     code = 0
     if ledger.has_more():
-        code = _execute(ledger, job, folder, console, interruption=interruption)
+        code = _execute(ledger, job, folder, console, interruption=interruption, quota=quota)
+        if code == 1:
+            return code
     else:
         console.print("nothing is left to train; --trials +N asks for more", markup=False)
     ReportWriter(ledger, folder).write()
@@ -223,9 +247,10 @@ def _execute(
     console: Console,
     *,
     interruption: Interruption | None,
+    quota: Quota | None,
 ) -> int:
     from tune.executor import execute
-    from tune.report import ReportWriter
+    from tune.report_writer import ReportWriter
     from tune.retention import CheckpointKeeper
     from tune.screen import watching
     from tune.tracking import build_trackers
@@ -235,7 +260,7 @@ def _execute(
         for tracker in trackers:
             stack.callback(tracker.close)
         screen = stack.enter_context(watching(ledger, console))
-        files = (ReportWriter(ledger, folder), CheckpointKeeper(ledger, folder.path))
+        files = (ReportWriter(ledger, folder), CheckpointKeeper(ledger, folder.path, quota))
         return execute(ledger, job, [*files, *trackers, screen], interruption)
 
 
@@ -258,5 +283,7 @@ if __name__ == "__main__":
         entry for entry in sys.path if Path(entry or ".").resolve() != Path(__file__).parent
     ]
     from tune.cli import main
+    from tune.surroundings import settle_surroundings
 
+    settle_surroundings()
     sys.exit(main(["run", *sys.argv[1:]]))

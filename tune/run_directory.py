@@ -1,25 +1,27 @@
-"""RunDirectory: the folder that tells a search's whole story, and the lock that keeps it single."""
+"""RunDirectory: the folder that tells a search's whole story."""
 
 from __future__ import annotations
 
-import fcntl
-import importlib.metadata
 import json
-import os
-import platform
-import socket
-import subprocess
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
-from seglib.errors import Problem, RunError, SegtuneError
-from seglib.files import write_whole
+from seglib.errors import Problem, RunError, SegtuneError, StudyFileError
+from seglib.files import clear_unfinished, write_whole
+from seglib.foreign import read_bounded
+from tune.data_changes import describe_changes
 from tune.data_summary import summarise_data
 from tune.division import divide
+from tune.provenance import describe_provenance
+from tune.run_lock import hold, is_held
+from tune.seal import digest, require_unbroken, seal
+from tune.start_records import read_starts
 from tune.storage import hide_password, open_storage
 from tune.study_file import StudyFile, load_study
 from tune.yaml_lines import write_yaml
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["RunDirectory"]
 
+_MEND = "put a copy back, or give another --out to start anew"
+
+log = logging.getLogger("segtune")
+
+_MOST_BYTES = 2**26  # of environment.json
 _FIXED = ("data", "split", "metric", "method", "seed")
-_VERSIONS = ("segtune", "torch", "ray", "optuna", "albumentations", "numpy", "pandas", "wandb")
 
 
 class RunDirectory:
@@ -51,60 +57,32 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; a lock dies with its owner, so none is ever stale.
+        """Hold the folder for this process, and clear away what a dead one was writing.
 
         Yields:
             Nothing.
 
         Raises:
-            RunError: Another process holds it, or it cannot be written to.
+            RunError: Another process holds it, or it cannot be written to or locked.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / "run.lock", os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            found = f"{self.path} ({error.strerror})"
-            problem = Problem("--out", found, "a folder that can be written to")
-            raise RunError("command line", [problem]) from None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            os.close(handle)
-            raise RunError(
-                str(self.path),
-                [Problem("run.lock", f"a search at work here ({owner})", "a folder of its own",
-                         "wait for it, or give another --out")],
-            ) from None  # fmt: skip
-        try:
-            os.ftruncate(handle, 0)
-            os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
-            yield
-        except SegtuneError:
-            self._remove_if_bare()
-            raise
-        finally:
-            os.close(handle)
+        with hold(self.path):
+            clear_unfinished(self.path)
+            try:
+                yield
+            except SegtuneError:
+                self._remove_if_bare()
+                raise
 
     def _remove_if_bare(self) -> None:
         """A search that was refused before it wrote anything leaves no folder behind."""
         if [file.name for file in self.path.iterdir()] == ["run.lock"]:
             (self.path / "run.lock").unlink()
-            self.path.rmdir()
+            with suppress(OSError):  # it may be a disk of its own
+                self.path.rmdir()
 
     def is_held(self) -> bool:
         """Is a process at work here?"""
-        try:
-            handle = os.open(self.path / "run.lock", os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(handle)
-        return False
+        return is_held(self.path)
 
     def settle_study(self, study: StudyFile) -> list[str]:
         """Write ``study.yaml``, or hold the study against the one that stands there.
@@ -122,11 +100,12 @@ class RunDirectory:
             RunError: Data, split, metric, method or seed differ from the trials' here.
         """
         resolved = study.resolved()
-        if not self.study.exists() or not self.environment.exists():  # no trial was ever asked for
-            write_whole(self.study, write_yaml(resolved))
+        text = seal(write_yaml(resolved))
+        if not self._is_begun():
+            write_whole(self.study, text)
             return []
         now = _flat(resolved)
-        before = _flat(load_study(self.study, demo=False).resolved())
+        before = _flat(self._study_before().resolved())
         changed = [key for key in now | before if now.get(key) != before.get(key)]
         problems = [
             Problem(key, _brief(now.get(key)), _brief(before.get(key)))
@@ -138,14 +117,36 @@ class RunDirectory:
             last = problems[-1]
             problems[-1] = Problem(last.place, last.found, last.wanted, hint)
             raise RunError(f"{self.path} holds another study", problems)
-        write_whole(self.study, write_yaml(resolved))
+        write_whole(self.study, text)
         return [
             f"{key} changed since the last run: {_brief(before.get(key))} -> {_brief(now.get(key))}"
             for key in changed
         ]
 
+    def _is_begun(self) -> bool:
+        """Was a trial ever asked for?"""
+        return self.environment.exists() or self._has_trials()
+
+    def _has_trials(self) -> bool:
+        return any(self.path.glob("trials/*"))
+
+    def _study_before(self) -> StudyFile:
+        if not self.study.exists():
+            raise self._lost(self.study, "the study that was begun here")
+        require_unbroken(self.study)
+        try:
+            return load_study(self.study, demo=False)
+        except StudyFileError as error:
+            problems = [replace(problem, hint=problem.hint or _MEND) for problem in error.problems]
+            raise StudyFileError(error.source, problems) from None
+
+    def _lost(self, file: Path, wanted: str) -> RunError:
+        return RunError(str(self.path), [Problem(file.name, "no such file", wanted, _MEND)])
+
     def settle_splits(self, store: Store, study: StudyFile) -> Splits:
         """The split that was written down, or a new one, written down now.
+
+        A lost file is written again, where the same split can be drawn again.
 
         Args:
             store: The prepared data.
@@ -155,15 +156,19 @@ class RunDirectory:
             The split of this run directory.
 
         Raises:
-            RunError: The data is not what was split before.
+            RunError: The data is not what was split before, or the file is altered, or lost
+                for good.
             DataError: Too few patients, or a part in which there is nothing to find.
         """
-        for start in self.starts()[-1:]:
-            self._require_same_data(start.get("data", {}).get("key"), store.key)
+        last = (self.starts() or [{}])[-1]
+        self._require_same_data(last.get("data", {}).get("key"), store)
         if not self.splits.exists():
-            splits = divide(store, study)
-            splits.save(self.splits)
-            return splits
+            return self._draw_splits(store, study, last.get("splits"))
+        content = digest(self.splits.read_bytes())
+        if content != last.get("splits", content):
+            hint = "put a copy back, or delete the file: the same split is drawn again"
+            problem = Problem("sha256", content, last["splits"], hint)
+            raise RunError(str(self.splits), [problem])
         splits = Splits.load(self.splits)
         known = _groups(splits)
         found = _groups(make_splits(store.index, study.split, store.info.divisions))
@@ -175,11 +180,23 @@ class RunDirectory:
             )  # fmt: skip
         return splits
 
-    def _require_same_data(self, before: str | None, now: str) -> None:
+    def _draw_splits(self, store: Store, study: StudyFile, wanted: str | None) -> Splits:
+        splits = divide(store, study)
+        found = digest(splits.as_text().encode())
+        if found != (wanted or found) or (wanted is None and self._has_trials()):
+            raise self._lost(self.splits, "the split of the trials here")
+        if wanted is not None:
+            log.warning("%s was missing; the same split was drawn again", self.splits.name)
+        splits.save(self.splits)
+        return splits
+
+    def _require_same_data(self, before: str | None, store: Store) -> None:
         """A store's key follows from the content of the images, wherever they lie."""
-        if before is not None and before != now:
+        if before is not None and before != store.key:
             hint = "trials are only comparable on the same data; give another name or --out"
-            problem = Problem("data", f"other images or masks ({now})", before, hint)
+            changes = describe_changes(store.path.with_name(before), store)
+            found = f"other images or masks ({store.key}); {changes}"
+            problem = Problem("data", found, before, hint)
             raise RunError(f"{self.path} holds another study", [problem])
 
     def settle_storage(self, url: str | None) -> BaseStorage:
@@ -198,10 +215,8 @@ class RunDirectory:
         if before is not None and given != before:
             hint = "a search has one memory; give another --out to start anew"
             raise RunError("command line", [Problem("--storage", given, before, hint)])
-        if url is None and not self.journal.exists() and any(self.path.glob("trials/*")):
-            hint = "put the journal back, or give another --out to start anew"
-            problem = Problem(self.journal.name, "no such file", "the memory of trials/", hint)
-            raise RunError(str(self.path), [problem])
+        if url is None and not self.journal.exists() and self._has_trials():
+            raise self._lost(self.journal, "the memory of trials/")
         return open_storage(url or self.journal)
 
     def storage_name(self) -> str | None:
@@ -216,19 +231,18 @@ class RunDirectory:
             store: The prepared data.
             url: Of the ledger's database; None for the journal file.
         """
-        from seglib.device import choose_device, device_name  # torch, which reading needs not
-
         start = {
-            "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
-            "python": platform.python_version(),
-            "system": platform.platform(),
-            "machine": platform.machine(),
-            "device": device_name(choose_device()),
-            "cores": len(os.sched_getaffinity(0)),
-            "commit": _commit(),
+            **describe_provenance(),
             "data": summarise_data(store, self._settled_splits()),
             "storage": self._name_storage(url),
         }
+        if self.splits.exists():
+            start["splits"] = digest(self.splits.read_bytes())
+        if self._has_trials() and not self.environment.exists():
+            log.warning(
+                "%s was missing: nobody can tell whether the trials here had the same data",
+                self.environment.name,
+            )
         starts = [*self.starts(), start]
         write_whole(self.environment, json.dumps({"starts": starts}, indent=2) + "\n")
 
@@ -250,14 +264,11 @@ class RunDirectory:
         if not self.environment.exists():
             return []
         try:
-            starts: list[dict[str, Any]] = json.loads(self.environment.read_bytes())["starts"]
-            if all(isinstance(start, dict) for start in starts):
-                return starts
-        except (ValueError, KeyError, TypeError):
-            pass
-        hint = "it is a record only: move it away and the search goes on"
-        problem = Problem("environment", "a damaged file", "what a search wrote", hint)
-        raise RunError(str(self.environment), [problem])
+            return read_starts(read_bounded(self.environment, _MOST_BYTES))
+        except (OSError, ValueError):
+            hint = "it is a record only: move it away and the search goes on"
+            problem = Problem("environment", "a damaged file", "what a search wrote", hint)
+            raise RunError(str(self.environment), [problem]) from None
 
 
 def _groups(splits: Splits) -> set[str]:
@@ -277,18 +288,3 @@ def _flat(part: Any, path: str = "") -> dict[str, Any]:
 def _brief(value: Any) -> str:
     text = json.dumps(value, default=str)
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def _commit() -> str | None:
-    """The commit of the source that runs, where it is a git checkout."""
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()

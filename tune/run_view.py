@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from seglib.data.pair_names import natural
 from seglib.errors import Problem, RunError
 from tune.entries import Entry, read_entries
 from tune.run_directory import RunDirectory
@@ -54,7 +54,7 @@ def find_runs(folder: Path) -> tuple[Path, ...]:
         found = "no study.yaml, here or one folder down" if folder.is_dir() else "no such folder"
         wanted = "a run directory, such as runs/brats, or a suite's folder"
         raise RunError(str(folder), [Problem("run", found, wanted)])
-    return tuple(sorted(inside, key=lambda run: _natural(run.name)))
+    return tuple(sorted(inside, key=lambda run: natural(run.name)))
 
 
 def view_run(run: Path, storage: str | None = None) -> RunView:
@@ -90,8 +90,3 @@ def _place_of(folder: RunDirectory) -> Path | str:
         hint = f"its URL with the password in place of ***: {name}"
         raise RunError("command line", [Problem("--storage", "nothing", "the database", hint)])
     return name
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts task2 before task10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

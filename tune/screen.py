@@ -44,7 +44,8 @@ class PlainScreen:
         """Say which trial begins, and by what knobs."""
         entry = self._ledger.entry(order.number)
         knobs = " ".join(f"{name}={_short(value)}" for name, value in entry.values.items())
-        again = f" (goes on after epoch {order.num_reported})" if order.num_reported else ""
+        whose = "" if entry.extends is None else f" of trial {entry.extends}"
+        again = f" (goes on after epoch {order.num_reported}{whose})" if order.num_reported else ""
         self._print(f"trial {_label(entry)} starts{again}: {knobs}")
 
     def reported(self, number: int, row: dict[str, float]) -> None:
@@ -148,6 +149,7 @@ class LiveScreen:
         name = f"{entry.number} {entry.point}{seed}".rstrip() + (
             " default" if entry.origin == "default" else ""
         )
+        name += "" if entry.extends is None else f" < {entry.extends}"
         length = order.recipe.epochs if order is not None else entry.recipe.get("epochs", "?")
         rungs = self._ledger.file.rungs()
         # a trial that was stopped at a rung has not passed it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -15,16 +16,20 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock
 
 from seglib.errors import Problem, RunError
+from seglib.files import writing
+from seglib.foreign import is_file
 
 __all__ = ["cut_torn_line", "hide_password", "open_storage", "view_storage"]
 
 _SECONDS_TO_CONNECT = 10
 
+log = logging.getLogger("segtune")
+
 
 def open_storage(place: Path | str) -> BaseStorage:
     """A journal file (a path) or a database (a URL), ready for one writing driver.
 
-    A last line that a death tore off is cut away: it was never acknowledged.
+    A last line that a death tore off is cut away, and that is said.
 
     Args:
         place: Where the memory lies.
@@ -40,8 +45,14 @@ def open_storage(place: Path | str) -> BaseStorage:
         return _connect(place, create=True)
     if place.exists():
         _replay(place, lambda: JournalStorage(_ReadOnlyBackend(place)))
-    cut_torn_line(place)
-    return JournalStorage(JournalFileBackend(str(place), lock_obj=_ProcessLock(place)))
+    if cut := cut_torn_line(place):
+        log.warning(
+            "%s: the last line was cut off in the middle (%d bytes), as the search died while it "
+            "wrote; removed, and nothing that was finished is lost",
+            place.name,
+            cut,
+        )
+    return JournalStorage(_Journal(place))
 
 
 def view_storage(place: Path | str) -> BaseStorage:
@@ -59,7 +70,7 @@ def view_storage(place: Path | str) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(place, str):
         return _connect(place, create=False)
-    if not place.exists():
+    if not is_file(place):
         raise RunError(str(place.parent), [Problem(place.name, "no such file", "a journal")])
     return _replay(place, lambda: JournalStorage(_ReadOnlyBackend(place)))
 
@@ -117,6 +128,25 @@ def _connect(url: str, *, create: bool) -> BaseStorage:
         wanted = "the URL of a database that answers, as in sqlite:///search.db"
         hint = "install the driver of that database" if isinstance(error, ImportError) else ""
         raise RunError("command line", [Problem("--storage", found, wanted, hint)]) from None
+
+
+class _Journal(JournalFileBackend):
+    """A journal of whole lines, also where the disk is full: half a line is taken back."""
+
+    def __init__(self, path: Path) -> None:
+        with writing(path):
+            super().__init__(str(path), lock_obj=_ProcessLock(path))
+        self._path = path
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append whole lines, or none."""
+        size = self._path.stat().st_size
+        with writing(self._path):
+            try:
+                super().append_logs(logs)
+            except OSError:
+                os.truncate(self._path, size)
+                raise
 
 
 class _ReadOnlyBackend(BaseJournalBackend):

@@ -100,9 +100,10 @@ def as_folder_name(given: str | None, path: Path) -> tuple[str, str]:
     if given is None:
         return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.")[:100] or "study", ""
     name = re.sub(r"\s+", "-", given.strip())
-    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", name):
+    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         return name, ""
-    return name, "a folder name: letters, digits, '.', '_', '-', no dot in front, at most 100"
+    wanted = "a folder name: letters, digits, '.', '_', '-', no dot or dash in front, at most 100"
+    return name, wanted
 
 
 def _line(problem: Problem) -> tuple[int, int]:

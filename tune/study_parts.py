@@ -133,9 +133,18 @@ class Constraints(_Part):
     """Proposals beyond these are never started."""
 
     memory_gb: float | None = Field(
-        None, gt=0, le=100_000, description="tensors of a training step; the process comes on top"
+        None,
+        gt=0,
+        le=100_000,
+        description="predicted for a trial: its whole process on a CPU, its part of a GPU on one",
     )
     parameters: int | None = Field(None, ge=1, description="weights of the network")
+    disk_gb: float | None = Field(
+        None,
+        gt=0,
+        le=1_000_000,
+        description="all checkpoints: of trials at work, then of the best that ended; 5 without it",
+    )
 
 
 class Budget(_Part):

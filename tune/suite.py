@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
-from seglib.errors import DataError, InvalidInput, Problem, SegtuneError, StudyFileError
+from seglib.errors import (
+    DataError,
+    InvalidInput,
+    Problem,
+    SegtuneError,
+    StudyFileError,
+    UnwritableError,
+)
 from tune.field_checks import read_model
 from tune.request import Request
 from tune.run import build_store, run_search
@@ -84,6 +91,9 @@ def load_suite(request: Request) -> Suite:
     if request.trials is not None:
         hint = "every study has trials of its own; give it with one of the files"
         problems.append(Problem("--trials", request.trials, "no --trials with a suite", hint))
+    if request.extend:
+        found, hint = str(request.extend), "run the study by itself, with --out for its folder"
+        problems.append(Problem("--extend", found, "no --extend with a suite", hint))
     if problems or head is None:
         raise StudyFileError(str(path), problems)
     asked = [
@@ -102,7 +112,7 @@ def load_suite(request: Request) -> Suite:
     return Suite(name, head.description, requests, tuple(studies), folder)
 
 
-def run_suite(request: Request, console: Console) -> int:
+def run_suite(request: Request, console: Console, interruption: Interruption | None = None) -> int:
     """Run or continue all studies; the same command continues where it ended.
 
     The data of all of them are prepared and checked before anything is trained. A study
@@ -111,14 +121,16 @@ def run_suite(request: Request, console: Console) -> int:
     Args:
         request: What was asked for.
         console: Where to show it.
+        interruption: Why to wind down; None for one of its own.
 
     Returns:
-        The exit code: 0 done, 1 if a study failed, 130 or 143 interrupted.
+        The exit code: 0 done, 1 if a study failed, 128 and its number for a signal.
 
     Raises:
         SegtuneError: Something the user can mend.
+        Interrupted: A signal came while nothing was in training.
     """
-    from tune.executor import check_address
+    from tune.cluster import check_address
     from tune.interruption import Interruption
     from tune.run_directory import RunDirectory
 
@@ -127,7 +139,7 @@ def run_suite(request: Request, console: Console) -> int:
     with RunDirectory(suite.folder.resolve()).locked():
         _check_data(suite, console)
         _write_table(suite, request)
-        codes, interruption = [], Interruption()
+        codes, interruption = [], interruption or Interruption()
         for number, one in enumerate(suite.requests, start=1):
             title = f"study {number} of {len(suite.requests)}: {suite.studies[number - 1].name}"
             console.rule(title, align="left")
@@ -214,6 +226,8 @@ def _run_one(request: Request, console: Console, interruption: Interruption) -> 
     try:
         code = run_search(request, console, interruption)
         text = ""
+    except UnwritableError:
+        raise  # the others have no room either
     except SegtuneError as error:
         text = f"error: {error}"
     except Exception:

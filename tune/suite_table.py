@@ -11,6 +11,8 @@ from pathlib import Path
 from rich import box
 from rich.table import Table
 
+from seglib.errors import Problem, RunError
+from seglib.foreign import read_bounded
 from tune.entries import read_entries
 from tune.report import best_entry, best_row, score_points
 from tune.storage import view_storage
@@ -19,6 +21,8 @@ from tune.study_file import StudyFile
 __all__ = ["TABLE", "SuiteLine", "list_lines", "read_studies", "render_lines", "write_lines"]
 
 TABLE = "suite.csv"
+
+_MOST_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -98,12 +102,20 @@ def read_studies(folder: Path) -> list[str]:
 
     Returns:
         The names in their order; none where there is no suite.
+
+    Raises:
+        RunError: The table is damaged.
     """
     path = folder / TABLE
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(dict.fromkeys(row["study"] for row in csv.DictReader(file)))
+    try:
+        text = read_bounded(path, _MOST_BYTES).decode()
+        rows = csv.DictReader(io.StringIO(text, newline=""))
+        return list(dict.fromkeys(row["study"] for row in rows))
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        problem = Problem(TABLE, f"an unreadable file ({error})", "what a suite wrote")
+        raise RunError(str(path), [problem]) from None
 
 
 def render_lines(lines: Iterable[SuiteLine]) -> Table:

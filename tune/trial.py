@@ -6,7 +6,7 @@ import os
 import shutil
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,15 @@ from typing import Any
 import pandas as pd
 import torch
 
-from seglib.checkpoint import load_checkpoint, previous_of
+from seglib.checkpoint import CheckpointError, is_whole, load_checkpoint, previous_of
 from seglib.data.splits import Split
 from seglib.data.store import Store
-from seglib.errors import SegtuneError
+from seglib.device import choose_device
+from seglib.errors import DataError, SegtuneError, UnwritableError
 from seglib.evaluate import evaluate
-from seglib.files import write_whole
+from seglib.files import clear_unfinished, write_whole, writing
 from seglib.fit import Epoch, fit
+from seglib.memory import give_back
 from seglib.recipe import Recipe
 
 __all__ = [
@@ -29,8 +31,10 @@ __all__ = [
     "EPOCHS",
     "FAILURE",
     "FINAL",
+    "HALT",
     "LAST",
     "LEGACY",
+    "NOTE",
     "NOTES",
     "ROW",
     "run_trial",
@@ -38,6 +42,8 @@ __all__ = [
 
 ROW = "row"
 FAILURE = "failure"
+HALT = "halt"
+NOTE = "note"
 LAST = "checkpoint/last.pt"
 BEST = "checkpoint/best.pt"
 EPOCHS = "epochs.csv"
@@ -54,10 +60,13 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     """Train one trial and report ``{"row": ...}`` per epoch.
 
     After each epoch the checkpoint is on disk before the row is reported. A trial
-    that has a checkpoint goes on after it and reports what the ledger lacks. A
-    trial that cannot go on reports one row ``{"failure": reason}`` and returns:
-    trying it again would fail again, only a dead process is worth another try. What
-    happened to it beside that is said in ``notes.txt``.
+    that has a checkpoint goes on after it and reports what the ledger lacks; if no
+    checkpoint of it can be read any more, it begins anew and reports all epochs again.
+    A trial that cannot go on reports one row ``{"failure": reason}`` and returns:
+    trying it again would fail again, only a dead process is worth another try. Where
+    no trial could go on, for want of disk or of sound data, it reports ``{"halt":
+    reason}``. What happened to it beside that is said in ``notes.txt``, and what was
+    damaged in ``{"note": sentence}``, too.
 
     A trial that was let through all its epochs is then scored as its network is, on the
     validation cases: no epoch is chosen on the set that scores it. ``final.csv`` has a
@@ -73,28 +82,27 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     folder = Path(config["folder"])
     torch.set_num_threads(config["threads"])
     try:
-        _train(config, folder, report)
+        with writing(folder):
+            _train(config, folder, report)
+    except (UnwritableError, _StoreLost) as error:
+        report({HALT: str(error)})
     except SegtuneError as error:
         report({FAILURE: f"{_kind(error)}: {error}"})
     except Exception as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text(traceback.format_exc())
         first_line = (str(error).splitlines() or [""])[0]
+        with suppress(UnwritableError):
+            write_whole(folder / "error.txt", traceback.format_exc())
         report({FAILURE: f"{type(error).__name__}: {first_line}"})
+    finally:
+        give_back(choose_device())  # Ray keeps the process, for a trial that may be smaller
+
+
+class _StoreLost(Exception):
+    """The prepared data cannot be opened: that is no fault of a trial."""
 
 
 def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
-    state = None
-    if any(path.exists() for path in (folder / LAST, previous_of(folder / LAST))):
-        state, note = load_checkpoint(folder / LAST)
-        if note:
-            _note(folder, note)
-        if note or not (folder / LAST).exists():
-            previous_of(folder / LAST).replace(folder / LAST)
-        _write_epochs(folder, state["rows"])
-        _keep_best(folder, state["rows"], config["maximize"])
-        for row in state["rows"][config["num_reported"] :]:
-            report({ROW: row})
+    state = _take_up(config, folder, report)
     recipe = Recipe(**config["recipe"])
     store, split = _open_store(config["store"]), _to_split(config["split"])
     _note_micro_batches(folder, state["rows"] if state else [], recipe)
@@ -109,12 +117,51 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
         metric=config["metric"],
         resume=state,
     )
+    cases = state.get("cases", "") if state else ""
     with closing(epochs):  # type: ignore[type-var]
         for epoch in epochs:
-            _save(epoch, folder, config["maximize"])
+            if _best_epoch(epoch.rows, config["maximize"]) == epoch.number:
+                table = epoch.scores.per_case.assign(epoch=epoch.number)
+                cases = table.to_csv(index=False)
+            _save(epoch, folder, config["maximize"], cases=cases)
             _note_micro_batches(folder, epoch.rows, recipe)
             report({ROW: epoch.as_row()})
     _score_last_epoch(folder, store, split)
+
+
+def _take_up(config: Mapping[str, Any], folder: Path, report: Report) -> dict[str, Any] | None:
+    """The state to go on from, with all files as it says; None to begin with the first epoch."""
+
+    def tell(sentence: str) -> None:
+        _note(folder, sentence)
+        report({NOTE: sentence})
+
+    for place in (folder, (folder / LAST).parent):
+        clear_unfinished(place)
+    if not any(path.exists() for path in (folder / LAST, previous_of(folder / LAST))):
+        if config["num_reported"]:
+            tell("there is no checkpoint any more; trained again from epoch 1")
+        return None
+    try:
+        state, note = load_checkpoint(folder / LAST)
+    except CheckpointError as error:
+        tell(f"{'; '.join(map(str, error.problems))}; trained again from epoch 1")
+        shutil.rmtree((folder / LAST).parent)
+        return None
+    if note:
+        tell(note)
+    if note or not (folder / LAST).exists():
+        previous_of(folder / LAST).replace(folder / LAST)
+    _write_epochs(folder, state["rows"])
+    if cases := state.get("cases"):  # checkpoints of older versions have none
+        write_whole(folder / CASES, cases)
+    _keep_best(folder, state["rows"], config["maximize"])
+    if not is_whole(folder / BEST):
+        (folder / BEST).unlink(missing_ok=True)
+        tell("best.pt: found damaged or missing; there is none until an epoch scores better")
+    for row in state["rows"][config["num_reported"] :]:
+        report({ROW: row})
+    return state
 
 
 def _score_last_epoch(folder: Path, store: Store, split: Split) -> None:
@@ -126,12 +173,10 @@ def _score_last_epoch(folder: Path, store: Store, split: Split) -> None:
     write_whole(folder / LEGACY, pd.DataFrame([found.legacy]).to_csv(index=False))
 
 
-def _save(epoch: Epoch, folder: Path, maximize: bool) -> None:
+def _save(epoch: Epoch, folder: Path, maximize: bool, *, cases: str) -> None:
     """Everything of an epoch to disk; the checkpoint decides, all else follows from it."""
-    if _best_epoch(epoch.rows, maximize) == epoch.number:
-        table = epoch.scores.per_case.assign(epoch=epoch.number)
-        write_whole(folder / CASES, table.to_csv(index=False))
-    epoch.save(folder / LAST)
+    epoch.save(folder / LAST, cases)
+    write_whole(folder / CASES, cases)
     _keep_best(folder, epoch.rows, maximize)
     _write_epochs(folder, epoch.rows)
 
@@ -152,6 +197,8 @@ def _keep_best(folder: Path, rows: Any, maximize: bool) -> None:
     except OSError:
         shutil.copyfile(folder / LAST, temporary)
     temporary.replace(folder / BEST)
+    # renaming a file to another name of the same file does nothing, and leaves both
+    temporary.unlink(missing_ok=True)
 
 
 def _write_epochs(folder: Path, rows: Any) -> None:
@@ -191,4 +238,7 @@ def _to_split(parts: dict[str, Any]) -> Split:
 
 @lru_cache(maxsize=2)
 def _open_store(path: str) -> Store:
-    return Store.open(Path(path))
+    try:
+        return Store.open(Path(path))
+    except (DataError, OSError) as error:
+        raise _StoreLost(str(error)) from error

@@ -17,17 +17,20 @@ from typing import Any
 import yaml
 
 from seglib.errors import Problem, StudyFileError
+from seglib.foreign import file_size
 
 __all__ = ["Node", "parse_yaml", "read_yaml", "write_yaml"]
 
-_MAX_BYTES = 256_000
-_MAX_NODES = 20_000
+_MAX_BYTES = 128_000
+_MAX_NODES = 10_000
 _MAX_DEPTH = 40
+_LONGEST_KEY = 100  # every value remembers the keys above it, so long ones would multiply
 _TAG = "tag:yaml.org,2002:"
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _INT = re.compile(r"[-+]?[0-9][0-9_]{0,99}")
 _HEX = re.compile(r"0x[0-9a-fA-F_]{1,99}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?")
+_HALF = re.compile("[\ud800-\udfff]")
 _SPECIAL = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 
 
@@ -122,6 +125,8 @@ class _Reading:
             value = _scalar(node.value)
         elif isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "str":
             value = node.value
+            if _HALF.search(value):
+                self.fault(node, path, "half of a character, \\ud800 to \\udfff", "whole ones")
         else:
             tag = "!!" + node.tag.removeprefix(_TAG) if node.tag.startswith(_TAG) else node.tag
             self.fault(node, path, f"the tag {tag}", "plain values, lists and mappings")
@@ -136,6 +141,11 @@ class _Reading:
                 self.fault(key_node, path, "a key that is a list or a mapping", "a word")
                 continue
             key = key_node.value
+            if len(key) > _LONGEST_KEY or _HALF.search(key):
+                shown = repr(key[:40])
+                wanted = f"a word of at most {_LONGEST_KEY} whole characters"
+                self.fault(key_node, path, f"a key that begins with {shown}", wanted)
+                continue
             below = f"{path}.{key}" if path else key
             found = self.build(value_node, path if key == "<<" else below, depth + 1)
             # a value may start lines below its key; the key is where one looks
@@ -231,10 +241,11 @@ def read_yaml(path: Path) -> tuple[Node, list[Problem]]:
         StudyFileError: The file cannot be read at all.
     """
     try:
-        raw = path.read_bytes()
-        if len(raw) > _MAX_BYTES:
-            found = f"{len(raw)} bytes"
+        size = file_size(path)
+        if size > _MAX_BYTES:
+            found = f"{size} bytes"
             raise StudyFileError(str(path), [Problem("file", found, f"at most {_MAX_BYTES}")])
+        raw = path.read_bytes()
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1

@@ -1,16 +1,23 @@
-"""What a layout gives: a Dataset of Items, and the Target that its masks are read with."""
+"""What a layout gives: a Dataset of Items, and the Target that its masks are read with.
+
+Names of patients and cases come from files, and files come from anywhere: see 021.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seglib.data.spec import DataSpec
-from seglib.errors import Problem
+from seglib.errors import Problem, printable
 from seglib.target import Target
 
-__all__ = ["Dataset", "Division", "Item", "Source", "target_from_classes"]
+__all__ = ["Dataset", "Division", "Item", "Source", "plain_name", "target_from_classes"]
+
+_LONGEST_NAME = 200
+_FORMULA = ("=", "+", "-", "@", "'")
 
 Source = Path | tuple[Path, ...]
 """A file, or the files of a stack, one slice each, in their order along the stack."""
@@ -85,6 +92,46 @@ class Dataset:
     normalise: str
     notes: tuple[str, ...] = ()
     divisions: tuple[Division, ...] = ()
+
+    def with_plain_names(self) -> Dataset:
+        """The same, its names such as may be printed, written to a table and shown on a page."""
+        return replace(
+            self,
+            items=tuple(
+                replace(item, case=plain_name(item.case), group=plain_name(item.group))
+                for item in self.items
+            ),
+            notes=tuple(map(printable, self.notes)),
+            divisions=tuple(
+                Division(tuple(map(plain_name, one.train)), tuple(map(plain_name, one.val)))
+                for one in self.divisions
+            ),
+        )
+
+
+def plain_name(name: str) -> str:
+    r"""A name without letters that cannot be printed; different names stay different.
+
+    What cannot be printed becomes ``\x1b``, a backslash two; what a spreadsheet would take
+    for a formula gets a ``'`` in front; what is very long is cut, a checksum behind it.
+
+    Args:
+        name: Of a patient or case, from a file's name or header.
+
+    Returns:
+        The name; nearly always as it was.
+    """
+    plain = "".join(
+        letter
+        if letter.isprintable() and letter != "\\"
+        else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+    plain = f"'{plain}" if plain.startswith(_FORMULA) else plain
+    if len(plain) <= _LONGEST_NAME:
+        return plain
+    digest = hashlib.sha256(plain.encode()).hexdigest()[:16]
+    return f"{plain[: _LONGEST_NAME - 17]}~{digest}"
 
 
 def target_from_classes(

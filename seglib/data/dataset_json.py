@@ -27,11 +27,15 @@ from seglib.data.dataset import target_from_classes
 from seglib.data.readers import FLAT_SUFFIXES, NIFTI_SUFFIXES
 from seglib.data.spec import DataSpec
 from seglib.errors import Problem
+from seglib.foreign import read_bounded
 from seglib.target import Target
 
 __all__ = ["DATASET_JSON", "Description", "read_description", "read_json"]
 
 DATASET_JSON = "dataset.json"
+
+_MOST_BYTES = 2**26
+_LARGEST_LABEL = 2**31 - 1
 
 _SUFFIXES = FLAT_SUFFIXES + NIFTI_SUFFIXES
 # Parts of a brain tumour, by what their names hold; the first that fits counts.
@@ -139,9 +143,11 @@ def read_json(path: Path, problems: list[Problem]) -> object | None:
         What it holds, or None after a fault.
     """
     try:
-        content: object = json.loads(path.read_text(encoding="utf-8-sig"))
+        content: object = json.loads(read_bounded(path, _MOST_BYTES).decode("utf-8-sig"))
     except FileNotFoundError:
         problems.append(Problem(path.name, "no such file", "names of channels and labels"))
+    except RecursionError:
+        problems.append(Problem(path.name, "brackets in brackets without end", "a few levels"))
     except (OSError, ValueError) as error:
         problems.append(Problem(path.name, f"an unreadable file ({error})", "JSON in UTF-8"))
     else:
@@ -200,9 +206,14 @@ def _labels(content: Mapping[str, Any], problems: list[Problem]) -> Classes:
 def _values(value: object) -> tuple[int, ...] | None:
     """A number, or a list of numbers, or a number as text; None if it is none of these."""
     if isinstance(value, str):
-        return (int(value),) if value.isdecimal() else None
+        short = value.isdecimal() and len(value) <= len(str(_LARGEST_LABEL))
+        value = int(value) if short else None
     values = value if isinstance(value, list) else [value]
-    numbers = tuple(one for one in values if isinstance(one, int) and not isinstance(one, bool))
+    numbers = tuple(
+        one
+        for one in values
+        if isinstance(one, int) and not isinstance(one, bool) and abs(one) <= _LARGEST_LABEL
+    )
     return numbers if numbers and len(numbers) == len(values) else None
 
 

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seglib.data.dicom_header import Header, find_number, header_of, open_dicom, reading
-from seglib.data.picture import Picture, common_home, fault, native, unreadable
+from seglib.data.dicom_header import Header, find_number, header_of, open_dicom
+from seglib.data.picture import Picture, common_home, fault, native, reading, unreadable
 from seglib.data.stacks import Pose, affine_of, arrange, check_alike
 from seglib.errors import DataError, Problem
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seglib.data.picture import fault, unreadable
+from seglib.data.picture import fault, reading
 from seglib.data.stacks import Pose
-from seglib.errors import DataError
+from seglib.foreign import file_size
 
 __all__ = [
     "DICOM_SUFFIXES",
@@ -23,7 +20,6 @@ __all__ = [
     "is_dicom",
     "open_dicom",
     "read_header",
-    "reading",
 ]
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -99,6 +95,7 @@ class Header:
 def is_dicom(path: Path) -> bool:
     """Does the file begin as DICOM does? Its name does not matter."""
     try:
+        file_size(path)
         with path.open("rb") as file:
             return file.read(_MAGIC_FROM + len(_MAGIC))[_MAGIC_FROM:] == _MAGIC
     except OSError:
@@ -121,40 +118,8 @@ def read_header(path: Path) -> Header:
         return header_of(open_dicom(path, stop_before_pixels=True, specific_tags=_TAGS))
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Whatever pydicom and its decoders raise becomes one fault; they say nothing aloud.
-
-    Args:
-        path: The file that is read.
-
-    Yields:
-        Once.
-
-    Raises:
-        DataError: Anything at all was raised: a damaged file can cause any error.
-    """
-    loggers = [logging.getLogger(name) for name in ("pydicom", "openjpeg")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise fault(path, "no such file") from None
-    except Exception as error:
-        raise unreadable(path, error) from None
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
 def open_dicom(path: Path, **options: Any) -> Any:
-    """The data set of a file, by pydicom; call it inside :func:`reading`.
+    """The data set of a file, by pydicom; call it inside :func:`seglib.data.picture.reading`.
 
     Args:
         path: The file.
@@ -169,7 +134,8 @@ def open_dicom(path: Path, **options: Any) -> Any:
     import pydicom  # a folder of PNG files need not wait for it
     from pydicom.filereader import read_file_meta_info
 
-    if path.exists() and not is_dicom(path):
+    file_size(path)
+    if not is_dicom(path):
         raise fault(path, "an unreadable file (no DICOM in it)", "a whole, undamaged file")
     if read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
         raise fault(path, "transfer syntax Deflated Explicit VR Little Endian", "it unpacked")
@@ -186,7 +152,7 @@ def header_of(data: Any) -> Header:
         The header.
     """
     shape = (int(data.get("Rows") or 0), int(data.get("Columns") or 0))
-    num_frames = int(data.get("NumberOfFrames") or 1) if all(shape) else 0
+    num_frames = max(0, int(data.get("NumberOfFrames") or 1)) if min(shape) > 0 else 0
     kinds = data.get("ImageType") or ()
     return Header(
         patient=_text(data, "PatientID"),

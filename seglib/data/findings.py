@@ -13,7 +13,7 @@ from seglib.data.dataset import Dataset, Item
 from seglib.data.divisions import check_divisions
 from seglib.data.faults import and_more, gathered
 from seglib.data.source import Plan, name_of
-from seglib.errors import Problem
+from seglib.errors import Problem, printable
 from seglib.target import Target
 
 __all__ = ["Findings", "judge"]
@@ -142,7 +142,7 @@ def _images(copies: Sequence[Copy]) -> str:
 
 
 def _name(item: Item) -> str:
-    return item.files[0].name
+    return printable(item.files[0].name)
 
 
 def _piece_notes(pieces: Sequence[Piece]) -> list[str]:

@@ -20,6 +20,7 @@ from seglib.data.dataset import Dataset
 from seglib.data.spec import DataSpec
 from seglib.errors import DataError, Problem
 from seglib.files import write_whole
+from seglib.foreign import file_size
 
 __all__ = ["PREPARE_VERSION", "digest_files", "store_key"]
 
@@ -32,7 +33,7 @@ SETTLED_S = 2.0
 
 def digest_files(
     paths: Iterable[Path],
-    cache: Path,
+    cache: Path | None,
     *,
     workers: int = 1,
     progress: Callable[[int, int, str], None] | None = None,
@@ -41,7 +42,7 @@ def digest_files(
 
     Args:
         paths: Files; repeats are fine.
-        cache: JSON file with what is known; made and kept up to date.
+        cache: JSON file with what is known; made and kept up to date. None reads all.
         workers: Threads that read.
         progress: Called with done, total and a text.
 
@@ -51,15 +52,16 @@ def digest_files(
     Raises:
         DataError: Files that cannot be read, all of them.
     """
-    known = _load(cache)
+    known = _load(cache) if cache else {}
     digests: dict[Path, str] = {}
     stamps: dict[Path, tuple[int, int]] = {}
     problems = []
     for path in dict.fromkeys(paths):
         try:
+            file_size(path)
             state = path.stat()
         except OSError as error:
-            problems.append(Problem(str(path), error.strerror or "an unreadable file"))
+            problems.append(Problem(str(path), error.strerror or str(error)))
             continue
         stamps[path] = (state.st_size, state.st_mtime_ns)
         size, date, digest = known.get(str(path.absolute()), (-1, -1, ""))
@@ -82,7 +84,7 @@ def digest_files(
         for path in wanted
         if stamps[path][1] < settled
     }
-    if fresh:
+    if fresh and cache:
         _save(cache, {**known, **fresh})
     return digests
 
@@ -136,7 +138,7 @@ def _load(cache: Path) -> dict[str, tuple[int, int, str]]:
     try:
         known = json.loads(cache.read_text(encoding="utf-8"))
         return {name: (int(a), int(b), str(c)) for name, (a, b, c) in known.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ArithmeticError, AttributeError, RecursionError, TypeError, ValueError):
         return {}
 
 

@@ -23,6 +23,7 @@ from seglib.data.place import Place, visible_files
 from seglib.data.readers import NIFTI_SUFFIXES, file_stem
 from seglib.data.spec import DataSpec
 from seglib.errors import Problem
+from seglib.foreign import is_file
 
 __all__ = ["find_decathlon", "read_decathlon"]
 
@@ -100,7 +101,7 @@ def _listed(
         problems += [
             Problem(os.path.relpath(path, home), "no such file", f"the {kind} that {place} names")
             for path in files
-            if not path.is_file()
+            if not is_file(path)
         ]
         problems += [
             Problem(place, f"{path.name} {count} times as {kind}", "once")

@@ -248,13 +248,17 @@ def _doubts(found: Sequence[_Series]) -> list[str]:
 def _masks(found: Sequence[_Series], place: Place, problems: list[Problem]) -> dict[str, Path]:
     """Case -> its mask; a mask that fits no series, or several, is a fault."""
     of_case: dict[str, list[Path]] = defaultdict(list)
+    of_name: dict[str, list[str]] = defaultdict(list)
+    for series in found:
+        for name in series.names(place.home):
+            of_name[name].append(series.case)
     for path in nifti_files(place.root):
         if path.parent not in place.folders:
             continue
         stem = file_stem(path)
         case, role = split_name(stem)
         names = {stem, case or path.parent.name} if role == "mask" else {stem}
-        fitting = [series.case for series in found if names & series.names(place.home)]
+        fitting = list(dict.fromkeys(case for name in sorted(names) for case in of_name[name]))
         if len(fitting) == 1:
             of_case[fitting[0]].append(path)
             continue

@@ -32,6 +32,7 @@ from seglib.data.place import Place, visible_files
 from seglib.data.readers import FLAT_SUFFIXES, file_stem
 from seglib.data.spec import DataSpec
 from seglib.errors import Problem
+from seglib.foreign import is_file
 
 __all__ = ["find_nnunet", "read_nnunet"]
 
@@ -191,7 +192,7 @@ def _divisions(home: Path, problems: list[Problem]) -> tuple[Division, ...]:
     places = [home / _SPLITS]
     if home.parent.name == _RAW:
         places.append(_preprocessed(home) / _SPLITS)
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if is_file(place)), None)
     content = read_json(path, problems) if path is not None else None
     if content is None:
         return ()

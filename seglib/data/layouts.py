@@ -127,7 +127,7 @@ def find_datasets(
         of = f"{_shown(place)}: " if len(found) > 1 else ""
         told += [replace(fault, place=f"{of}{fault.place}") for fault in gathered(faults)]
         if dataset is not None and not faults:
-            datasets.append(dataset)
+            datasets.append(dataset.with_plain_names())
     if told and problems is None:
         raise DataError(str(root), told)
     if problems is not None:
@@ -158,7 +158,7 @@ def find_dataset(spec: DataSpec, root: Path) -> Dataset:
     dataset = LAYOUTS[name].read(spec, place, problems)
     if problems or dataset is None:
         raise DataError(str(root), gathered(problems))
-    return dataset
+    return dataset.with_plain_names()
 
 
 def _recognise(spec: DataSpec, root: Path) -> list[tuple[str, Place]]:

@@ -8,16 +8,20 @@ mask folder, or by a path seen from the manifest.
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from seglib.data.spec import DataSpec
 from seglib.errors import Problem
+from seglib.foreign import is_file, read_bounded
 
 __all__ = ["Row", "find_manifest", "read_manifest"]
 
 _NEEDED = ("image", "mask", "patient")
+_MOST_BYTES = 2**26
+_MOST_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,12 @@ def find_manifest(
     """
     if spec.manifest is not None:
         path = root / spec.manifest
-        if path.is_file():
+        if is_file(path):
             return path
         problems.append(Problem("data.manifest", f"no such file {path}", "a CSV file"))
         return None
     for path in (home / "manifest.csv", root / "manifest.csv"):
-        if not path.is_file():
+        if not is_file(path):
             continue
         if any(name in _lines(path, [])[0] for name in _NEEDED):
             return path
@@ -90,8 +94,9 @@ def read_manifest(path: Path, images: Path, masks: Path, *, problems: list[Probl
             if line[name] and file is None:
                 faults.append(Problem(place, f"{name} {line[name]}, which does not exist"))
         text = line.get("slice", "")
-        if text and not text.isdecimal():
-            faults.append(Problem(place, f"slice '{text}'", "a whole number"))
+        if text and not (text.isdecimal() and len(text) <= _MOST_DIGITS):
+            wanted = f"a whole number of at most {_MOST_DIGITS} digits"
+            faults.append(Problem(place, f"slice '{text}'", wanted))
         problems += faults
         if image and mask and not faults:
             rows.append(Row(image, mask, line["patient"], int(text) if text else None))
@@ -104,15 +109,15 @@ def _lines(
 ) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
     """Column names, and each line with its number; a short line has empty fields."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="", restkey="")
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            lines = [
-                (reader.line_num, {key: value.strip() for key, value in line.items() if key})
-                for line in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_bounded(path, _MOST_BYTES).decode("utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""), restval="", restkey="")
+        columns = [name.strip() for name in reader.fieldnames or []]
+        reader.fieldnames = columns
+        lines = [
+            (reader.line_num, {key: value.strip() for key, value in line.items() if key})
+            for line in reader
+        ]
+    except (OSError, ValueError, csv.Error) as error:
         problems.append(Problem(path.name, f"an unreadable file ({error})", "CSV in UTF-8"))
         return [], []
     return columns, lines
@@ -121,7 +126,7 @@ def _lines(
 def _locate(name: str, folder: Path, home: Path) -> Path | None:
     if not name:
         return None
-    return next((path for path in (folder / name, home / name) if path.is_file()), None)
+    return next((path for path in (folder / name, home / name) if is_file(path)), None)
 
 
 def _doubles(path: Path, rows: list[Row]) -> list[Problem]:

@@ -3,75 +3,112 @@
 A file stores (x, y, z) or (x, y, z, c); it is transposed to (z, y, x) and (z, y, x, c),
 so rows are y and columns are x. Nothing is flipped or resampled: index ``[z, y, x]``
 here is voxel ``(x, y, z)`` of the file, and a prediction goes back the same way.
+
+No header is trusted: what it claims is held against the size of the file before a voxel
+is unpacked. Extensions are not read.
 """
 
 from __future__ import annotations
 
 import gzip
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seglib.data.picture import Picture, fault, native, unreadable
+from seglib.data.picture import Picture, fault, native
+from seglib.foreign import file_size
 
 __all__ = ["NIFTI_SUFFIXES", "read_nifti"]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+
+MOST_VOXELS = 2**30
+"""In one file: a cube of 1024. A header that claims more is not believed."""
+
+MOST_UNPACKED = 1032
+"""Bytes that gzip can make of one, see RFC 1951; a blank volume comes near."""
+
+MOST_LEAD = 2**24
+"""Bytes before the first voxel: header and extensions."""
+
+_LENGTHS_MM = (1e-6, 1e6)
+_FLATTEST = 1e-6
+"""Volume of a voxel whose edges have the length 1; a cube has 1."""
+
+_HEAD = 540  # bytes of the longer of the two headers
 
 
 def read_nifti(path: Path, scaled_type: npt.DTypeLike) -> Picture:
     """Read a volume; voxels that the header does not scale keep their type.
 
     Args:
-        path: The file.
+        path: The file; call this inside :func:`seglib.data.picture.reading`.
         scaled_type: Type for all others.
 
     Returns:
         (Z, H, W), or (Z, H, W, C) where the file has more than one channel.
 
     Raises:
-        DataError: The file is no NIfTI, or is not one volume. Other damage raises
-            whatever nibabel, gzip and NumPy raise.
+        DataError: The file is no NIfTI, is not one volume, or claims what it cannot hold.
+            Other damage raises whatever nibabel, gzip and NumPy raise.
     """
-    import nibabel  # a folder of PNG files need not wait for it
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError
+    from nibabel.arrayproxy import ArrayProxy  # a folder of PNG files need not wait for it
 
-    try:
-        image: Any = nibabel.load(path, mmap=False)
-        shape = tuple(int(n) for n in image.shape)
-        channels = tuple(n for n in shape[3:] if n != 1)
-        if len(channels) > 1:
-            raise fault(
-                path,
-                f"{len(shape)} dimensions {shape}",
-                "one volume (x, y, z) per file, or (x, y, z, channel)",
-                "write each time point into a file of its own",
-            )
-        array = _stored(path, image.dataobj, scaled_type)
-    except (ImageFileError, HeaderDataError, gzip.BadGzipFile) as error:
-        reason = f"not gzip: {error}" if isinstance(error, gzip.BadGzipFile) else error
-        raise unreadable(path, ValueError(reason)) from None
+    header = _read_header(path)
+    shape = tuple(int(n) for n in header.get_data_shape())
+    channels = tuple(n for n in shape[3:] if n != 1)
+    if len(channels) > 1:
+        raise fault(
+            path,
+            f"{len(shape)} dimensions {shape}",
+            "one volume (x, y, z) per file, or (x, y, z, channel)",
+            "write each time point into a file of its own",
+        )
+    _check_claims(path, header, shape)
+    spacing_mm, affine = _spacing_mm(path, header), _affine(path, header)
+    array = _stored(ArrayProxy(path, header, mmap=False), scaled_type)
     volume = array.reshape((*shape[:3], *(1,) * (3 - len(shape)), *channels))
-    affine = np.asarray(image.affine, dtype=np.float64)
     return Picture(
-        native(np.swapaxes(volume, 0, 2)),
-        _spacing_mm(path, image.header),
-        volume=True,
-        affine=affine,
-        measured=True,
+        native(np.swapaxes(volume, 0, 2)), spacing_mm, volume=True, affine=affine, measured=True
     )
 
 
-def _stored(path: Path, proxy: Any, scaled_type: npt.DTypeLike) -> npt.NDArray[Any]:
+def _read_header(path: Path) -> Any:
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    packed = path.name.lower().endswith(".gz")
+    with gzip.open(path) if packed else path.open("rb") as file:
+        head = file.read(_HEAD)
+    for kind in (Nifti1Header, Nifti2Header):
+        if kind.may_contain_header(head):
+            return kind(head[: kind.sizeof_hdr])
+    raise ValueError("no NIfTI header in it")
+
+
+def _check_claims(path: Path, header: Any, shape: tuple[int, ...]) -> None:
+    """Whether the file can hold what its header says, and whether anybody should read that."""
+    kind, lead = header.get_data_dtype(), float(header["vox_offset"])
+    if kind.kind not in "iuf":
+        raise fault(path, f"voxels of type {kind}", "one number per voxel")
+    if min(shape, default=0) < 1:
+        raise fault(path, f"an empty volume {shape}", "at least one voxel")
+    if math.prod(shape) > MOST_VOXELS:
+        found = f"a header that claims {' x '.join(map(str, shape))} voxels"
+        raise fault(path, found, f"at most {MOST_VOXELS}")
+    if not 0 <= lead <= MOST_LEAD:
+        raise fault(path, f"voxels from byte {lead:g} on", f"from byte {MOST_LEAD} on at most")
+    size, claimed = file_size(path), math.prod(shape) * kind.itemsize
+    held = size * MOST_UNPACKED if path.name.lower().endswith(".gz") else size
+    if lead + claimed > held:
+        raise EOFError(f"its header claims {claimed} bytes of voxels, the file has {size}")
+
+
+def _stored(proxy: Any, scaled_type: npt.DTypeLike) -> npt.NDArray[Any]:
     """Voxels as stored where the header does not scale them: int16 stays int16."""
-    kind = np.dtype(proxy.dtype).kind
-    if kind not in "iuf":
-        raise fault(path, f"voxels of type {proxy.dtype}", "one number per voxel")
-    if 0 in proxy.shape:
-        raise fault(path, f"an empty volume {tuple(proxy.shape)}", "at least one voxel")
     scaled = (proxy.slope, proxy.inter) != (1, 0)
     array: npt.NDArray[Any]
     array = np.asarray(proxy, dtype=scaled_type) if scaled else proxy.get_unscaled()
@@ -82,6 +119,23 @@ def _spacing_mm(path: Path, header: Any) -> tuple[float, float, float]:
     factor = {"meter": 1000.0, "micron": 0.001}.get(header.get_xyzt_units()[0], 1.0)
     zooms = [float(zoom) * factor for zoom in header.get_zooms()[:3]]
     zooms += [1.0] * (3 - len(zooms))
-    if not all(np.isfinite(zoom) and zoom > 0 for zoom in zooms):
+    if not all(_is_length(zoom) for zoom in zooms):
         raise fault(path, f"voxel size {zooms} mm", "sizes above 0 in the header")
     return zooms[2], zooms[1], zooms[0]
+
+
+def _affine(path: Path, header: Any) -> npt.NDArray[np.float64]:
+    """Index to millimetres; refused where it folds space or leads out of it."""
+    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not (np.isfinite(affine).all() and all(map(_is_length, lengths))) or (
+        abs(np.linalg.det(affine[:3, :3] / lengths)) < _FLATTEST
+    ):
+        rows = "; ".join(" ".join(f"{number:g}" for number in row) for row in affine[:3])
+        found = f"an affine ({rows}) that places no volume in space"
+        raise fault(path, found, "three directions of some length, none in the plane of the others")
+    return affine
+
+
+def _is_length(number: float) -> bool:
+    return bool(_LENGTHS_MM[0] <= number <= _LENGTHS_MM[1])

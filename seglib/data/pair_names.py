@@ -12,6 +12,8 @@ from seglib.errors import Problem
 
 __all__ = ["MASK_SUFFIXES", "check_pairs", "natural", "pair_by_name"]
 
+_MOST_DIGITS = 1000  # Python refuses to make numbers of more than a few thousand
+
 MASK_SUFFIXES = ("_mask", "_Mask", "_Tumor", "_tumor", "_seg", "_label")
 
 
@@ -74,7 +76,8 @@ def check_pairs(rows: Sequence[Row], images: Iterable[Path], place: str) -> list
 
 def natural(text: str) -> list[tuple[int, str]]:
     """A key that sorts x2 before x10."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text)]
+    parts = re.split(r"(\d+)", text)
+    return [(int(p[:_MOST_DIGITS]), "") if p.isdecimal() else (-1, p) for p in parts]
 
 
 def _image_stem(mask_stem: str, images: Collection[str]) -> str:

@@ -28,6 +28,7 @@ Guess = Callable[[Sequence[str], list[Problem], list[str]], list[str] | None]
 """Names without suffix, lists for faults and notes -> the patients, or None if unknown."""
 
 _TRAILING_NUMBER = re.compile(r"(?P<begin>.*?)[_-]?(?P<slice>\d+)")
+_MOST_DIGITS = 18  # of a number that the index of a store can hold
 
 
 def build_items(
@@ -56,7 +57,9 @@ def build_items(
         rows, _groups(spec, rows, guess, problems=problems, notes=notes), strict=True
     ):
         number = _TRAILING_NUMBER.fullmatch(row.image.stem)
-        place = int(number["slice"]) if number and row.slice is None else row.slice
+        place = row.slice
+        if number and place is None and len(number["slice"]) <= _MOST_DIGITS:
+            place = int(number["slice"])
         case = group if spec.case_by == "patient" else row.image.stem
         items.append(Item(case, group, (row.image,), (row.mask,), place))
     if spec.case_by == "image":

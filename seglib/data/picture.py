@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,10 @@ import numpy.typing as npt
 
 from seglib.errors import DataError, Problem
 
-__all__ = ["Picture", "common_home", "fault", "native", "reorient", "unreadable"]
+__all__ = ["Picture", "common_home", "fault", "native", "reading", "reorient", "unreadable"]
+
+_TALKERS = ("pydicom", "openjpeg", "nibabel", "nibabel.global", "PIL")
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,42 @@ def reorient(picture: Picture, affine: npt.NDArray[np.float64]) -> Picture:
     return replace(picture, array=native(moved), spacing_mm=(z, y, x), affine=picture.affine @ back)
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """The wall around Pillow, nibabel, pydicom and their decoders: all they raise is one fault.
+
+    Hostile bytes can cause any exception in them, so no list of kinds would be complete.
+    They say nothing aloud: odd metadata is no concern of ours, and damage that matters raises.
+    Only calls of a library belong inside.
+
+    Args:
+        path: The file that is read.
+
+    Yields:
+        Once.
+
+    Raises:
+        DataError: Anything at all was raised.
+    """
+    loggers = [logging.getLogger(name) for name in _TALKERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    except DataError:
+        raise
+    except FileNotFoundError:
+        raise fault(path, "no such file") from None
+    except Exception as error:
+        raise unreadable(path, error) from None
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def common_home(paths: Iterable[Path]) -> Path:
     """The folder that all files lie in: faults of a stack name its files from there on."""
     return Path(os.path.commonpath([path.parent for path in paths]))
@@ -77,6 +119,8 @@ def unreadable(path: Path, error: BaseException) -> DataError:
     """The fault of a file that a library failed to read, in the library's own words."""
     reason = " ".join(str(error).split()) or type(error).__name__
     reason = reason.replace(str(path), path.name)
+    if len(reason) > _LONGEST_REASON:
+        reason = reason[: _LONGEST_REASON - 3] + "..."
     return fault(path, f"an unreadable file ({reason})", "a whole, undamaged file")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from seglib.errors import DataError, Problem
 
 __all__ = ["IMAGE_FOLDERS", "MASK_FOLDERS", "Place", "paired_folders", "visible_files", "walk"]
 
@@ -33,23 +36,66 @@ def walk(root: Path, depth: int) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Folders under a root with the names of their folders and files, sorted.
 
     Names that begin with a dot or, for folders, an underscore are passed by: they
-    hold what systems and archives leave behind.
+    hold what systems and archives leave behind. Links are followed, and each folder is
+    seen once, by its shortest name: so links in a circle have an end.
 
     Args:
         root: The first folder.
         depth: How many steps down to go.
 
     Yields:
-        Folder, names of its folders, names of its files. Names of folders that the
-        caller removes are not gone into.
+        Folder, names of its folders, names of its files; a folder before those in it. Names
+        of folders that the caller removes are not gone into.
+
+    Raises:
+        DataError: A folder may not be looked into.
     """
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        here = Path(folder)
-        subfolders[:] = sorted(name for name in subfolders if name[0] not in "._")
-        names = list(subfolders)
-        yield here, names, sorted(name for name in files if name[0] != ".")
-        deep = len(here.relative_to(root).parts) >= depth
-        subfolders[:] = [] if deep else names
+    seen = {_identity(root)}
+    waiting = deque([(root, 0)])
+    while waiting:
+        here, steps = waiting.popleft()
+        folders, files = _listing(here)
+        yield here, folders, files
+        for name in folders if steps < depth else ():
+            below = here / name
+            if (identity := _identity(below)) not in seen:
+                seen.add(identity)
+                waiting.append((below, steps + 1))
+
+
+def _listing(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of folders and of files, sorted; of folders, those that are no links first."""
+    folders, files = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not _is_folder(entry):
+                    files += [entry.name] if entry.name[0] != "." else []
+                elif entry.name[0] not in "._":
+                    folders.append((entry.is_symlink(), entry.name))
+    except OSError as error:
+        raise _closed(folder, error) from None
+    return [name for _, name in sorted(folders)], sorted(files)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself; whoever reads it as a file will say so
+        return False
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        state = folder.stat()
+    except OSError as error:
+        raise _closed(folder, error) from None
+    return state.st_dev, state.st_ino
+
+
+def _closed(folder: Path, error: OSError) -> DataError:
+    found = f"no way to look into it ({error.strerror})"
+    return DataError(str(folder), [Problem("folder", found, "one that may be read")])
 
 
 def visible_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
@@ -64,11 +110,8 @@ def visible_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.name.lower().endswith(tuple(suffixes)) and not path.name.startswith(".")
-    )
+    names = _listing(folder)[1]
+    return [folder / name for name in names if name.lower().endswith(tuple(suffixes))]
 
 
 def paired_folders(root: Path) -> list[Place]:

@@ -2,7 +2,7 @@
 
 ::
 
-    root/digests.json       what is known of source files
+    root/digests.json       what is known of source files and large stores
     root/phantoms/<key>/    generated patients
     root/stores/<key>/      finished stores
     root/stores/<key>.lock  held by the process that prepares <key>
@@ -17,7 +17,8 @@ import fcntl
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,15 +33,20 @@ from seglib.data.phantom import write_phantoms
 from seglib.data.pixels import SCALES
 from seglib.data.source import Plan
 from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec
-from seglib.data.store import Store, StoreInfo, write_store
+from seglib.data.store import ARRAYS, Store, StoreInfo
+from seglib.data.store_writer import write_store
 from seglib.data.workers import convert_all, useful_workers
 from seglib.errors import DataError, Problem
+from seglib.files import writing
 
 __all__ = ["prepare"]
 
 Progress = Callable[[int, int, str], None]
 
 UNFINISHED = (".building", ".writing")
+
+READ_EACH_TIME_BYTES = 256 * 2**20
+"""So much is read in about half a second; of larger stores size and date are trusted."""
 
 
 def prepare(
@@ -54,7 +60,9 @@ def prepare(
     """Make the store that a specification asks for, or open it if it is there.
 
     Of several processes that ask for the same store, one works and the others wait.
-    A damaged store is made anew.
+    A store that is there is held against its checksums; a large one is not read again
+    unless its files were touched since. A damaged one is made anew, and its notes say so,
+    this once.
 
     Args:
         spec: What to make of the data.
@@ -69,21 +77,27 @@ def prepare(
 
     Raises:
         DataError: The folder is not understood, or files have faults; all at once.
+        UnwritableError: ``root`` takes no more files.
     """
     _check_source(spec, source)
-    (root / "stores").mkdir(parents=True, exist_ok=True)
-    folder = source if source is not None else _phantoms(spec, root)
+    with writing(root):
+        (root / "stores").mkdir(parents=True, exist_ok=True)
+        folder = source if source is not None else _phantoms(spec, root)
     dataset = _find(spec, folder.resolve())
     files = [path for item in dataset.items for path in item.files]
     workers = workers or useful_workers(files)
-    digests = digest_files(files, root / "digests.json", workers=workers, progress=progress)
+    known = root / "digests.json"
+    digests = digest_files(files, known, workers=workers, progress=progress)
     key = store_key(dataset, spec, digests, phantom=source is None)
     path = root / "stores" / key
-    with _locked(path):
+    said = []
+    with writing(root), _locked(path):
         if path.exists():
-            with suppress(DataError):
-                return Store.open(path)
-            shutil.rmtree(path)
+            try:
+                return _open_unchanged(path, known)
+            except DataError as error:
+                said = [f"made anew from the source: {fault}" for fault in error.problems]
+                shutil.rmtree(path)
         info = StoreInfo(
             key=key,
             target=dataset.target,
@@ -95,7 +109,18 @@ def prepare(
             divisions=dataset.divisions,
         )
         plan = Plan.of(dataset, spec)
-        return _build(path, info, dataset, plan=plan, workers=workers, progress=progress)
+        store = _build(path, info, dataset, plan=plan, workers=workers, progress=progress)
+    notes = (*store.info.notes, *said)
+    return replace(store, info=store.info.model_copy(update={"notes": notes}))
+
+
+def _open_unchanged(path: Path, known: Path) -> Store:
+    """A finished store whose arrays are, byte for byte, what was written."""
+    store = Store.open(path)
+    arrays = [path / name for name in ARRAYS]
+    large = sum(file.stat().st_size for file in arrays) > READ_EACH_TIME_BYTES
+    store.require_content(digest_files(arrays, known if large else None))
+    return store
 
 
 def _check_source(spec: DataSpec, source: Path | None) -> None:
@@ -118,18 +143,19 @@ def _find(spec: DataSpec, folder: Path) -> Dataset:
 
 def _phantoms(spec: DataSpec, root: Path) -> Path:
     """Write the phantoms that a specification asks for, once."""
-    fields = (spec.layout, spec.cases, spec.seed, spec.image_size)
-    key = hashlib.sha256(repr(fields).encode()).hexdigest()[:20]
+    wish = (spec.layout, spec.cases, spec.seed, spec.image_size)
+    key = hashlib.sha256(repr(wish).encode()).hexdigest()[:20]
     path = root / "phantoms" / key
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path):
         if not path.exists():
             building = path.with_name(f"{key}.building")
-            building.mkdir()
-            write_phantoms(
-                spec.layout, building, cases=spec.cases, seed=spec.seed, size=spec.image_size
-            )
-            building.rename(path)
+            fields = {"cases": spec.cases, "seed": spec.seed, "size": spec.image_size}
+            try:
+                write_phantoms(spec.layout, building, **fields)
+                building.rename(path)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
     return path
 
 

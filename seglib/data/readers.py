@@ -12,9 +12,6 @@ stack    (Z, H, W)                   (z, y, x) from the slices' positions
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +23,8 @@ from PIL import Image
 from seglib.data.dicom import read_dicom, read_series
 from seglib.data.dicom_header import DICOM_SUFFIXES, is_dicom
 from seglib.data.nifti import NIFTI_SUFFIXES, read_nifti
-from seglib.data.picture import Picture, fault, native, unreadable
-from seglib.errors import DataError
+from seglib.data.picture import Picture, fault, native, reading
+from seglib.foreign import file_size
 
 __all__ = ["FLAT_SUFFIXES", "NIFTI_SUFFIXES", "Picture", "file_stem", "read_array", "read_mask"]
 
@@ -35,26 +32,23 @@ FLAT_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 _SUFFIXES = FLAT_SUFFIXES + NIFTI_SUFFIXES
 _ANY = npt.NDArray[Any]
 
-# What Pillow, nibabel, gzip and zlib raise on damaged files, as found by damaging them.
-_DAMAGE = (
-    OSError,
-    EOFError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 _PLAIN_MODES = ("L", "RGB", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _WHOLE_TOLERANCE = 1e-4  # a header's slope is a float32: label 1 may come out as 1.0000001
 _ZERO_TOLERANCE = 1e-6  # 0 is 0 in any scale; what is a little more was a label once
 _SCALED_TOLERANCE = 0.01  # of a byte; for masks that were written with four digits
 _LARGEST_LABEL = 2**31 - 1
+_JPEG_MASK = ("a JPEG mask", "PNG, TIFF or NIfTI", "JPEG changes the grey values near edges")
+
+FREE_PIXELS = 2**24
+"""So many are believed of any file: 4096 by 4096, of which each byte may be a blank line."""
+
+MOST_PIXELS = 2**28
+"""In one file, however large it is."""
+
+MOST_PIXELS_PER_BYTE = 1000
+"""An image that shows anything is not compressed further."""
+
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns from here on, and refuses twice as many
 
 
 def file_stem(path: Path) -> str:
@@ -108,9 +102,7 @@ def read_mask(path: Path) -> Picture:
             number per pixel.
     """
     if path.suffix.lower() in (".jpg", ".jpeg"):
-        raise fault(
-            path, "a JPEG mask", "PNG, TIFF or NIfTI", "JPEG changes the grey values near edges"
-        )
+        raise fault(path, *_JPEG_MASK)
     picture = _read(path, mask=True)
     array = picture.array
     if picture.volume and array.ndim == 4:
@@ -128,19 +120,11 @@ def _read(path: Path, *, mask: bool) -> Picture:
     name = path.name.lower()
     if not name.endswith(_SUFFIXES):
         return _read_other(path, mask=mask)
-    try:
+    with reading(path):
+        size = file_size(path)
         if name.endswith(NIFTI_SUFFIXES):
             return read_nifti(path, np.float64 if mask else np.float32)
-        with warnings.catch_warnings():
-            # Odd metadata is no concern of ours, and damage that matters raises.
-            warnings.simplefilter("ignore")
-            return Picture(_read_flat(path, mask=mask), (1.0, 1.0, 1.0), volume=False)
-    except DataError:
-        raise
-    except FileNotFoundError:
-        raise fault(path, "no such file") from None
-    except _DAMAGE as error:
-        raise unreadable(path, error) from None
+        return Picture(_read_flat(path, size, mask=mask), (1.0, 1.0, 1.0), volume=False)
 
 
 def _read_other(path: Path, *, mask: bool) -> Picture:
@@ -152,11 +136,15 @@ def _read_other(path: Path, *, mask: bool) -> Picture:
     return read_dicom(path)
 
 
-def _read_flat(path: Path, *, mask: bool) -> _ANY:
-    with Image.open(path) as image:
+def _read_flat(path: Path, size: int, *, mask: bool) -> _ANY:
+    # Pillow knows many more formats, and opens some of them with programs of their own.
+    with Image.open(path, formats=("PNG", "TIFF", "JPEG")) as image:
         pages = getattr(image, "n_frames", 1)
         if pages > 1:
             raise fault(path, f"{pages} pages", "one image per file")
+        if mask and image.format == "JPEG":
+            raise fault(path, *_JPEG_MASK)
+        _refuse_bomb(path, size, image.size)
         mode = image.mode
         if mode == "P":
             return _from_palette(path, image, mask=mask)
@@ -172,6 +160,14 @@ def _read_flat(path: Path, *, mask: bool) -> _ANY:
         raise fault(path, "16 bits per colour", "8 bits per colour, or 16-bit grey")
     # Pillow stretches 2- and 4-bit greys over 0..255; the stored numbers are wanted.
     return array // {2: 85, 4: 17}[depth] if mode == "L" and depth in (2, 4) else array
+
+
+def _refuse_bomb(path: Path, size: int, pixels: tuple[int, int]) -> None:
+    """A small file that claims to be a large image would fill the memory before it fails."""
+    most = min(MOST_PIXELS, max(FREE_PIXELS, MOST_PIXELS_PER_BYTE * size))
+    if pixels[0] * pixels[1] > most:
+        found = f"a header that claims {pixels[0]} x {pixels[1]} pixels"
+        raise fault(path, found, f"at most {most} in a file of {size} bytes")
 
 
 def _png_bits(path: Path) -> int:
@@ -225,6 +221,8 @@ def _whole(path: Path, array: _ANY) -> _ANY:
 
 def _undo_scaling(values: _ANY) -> str:
     """The bytes that these values were before a division by 255, or two; empty if none."""
+    if np.abs(values).max() > 1:
+        return ""
     for factor, how in ((255, "255"), (255**2, "255 twice")):
         greys = np.rint(values * factor)
         close = np.abs(values * factor - greys) < _SCALED_TOLERANCE

@@ -21,9 +21,10 @@ from pydantic import TypeAdapter
 from seglib.data.dataset import Division
 from seglib.data.divisions import check_divisions, in_groups, require_apart
 from seglib.data.spec import SplitSpec
-from seglib.data.strata import deal_groups, draw_groups
+from seglib.data.strata import deal_groups, draw_groups, part_size
 from seglib.errors import DataError, Problem
 from seglib.files import write_whole
+from seglib.foreign import read_bounded
 
 __all__ = ["Split", "Splits", "make_splits", "rows_of"]
 
@@ -125,7 +126,11 @@ class Splits:
         Args:
             path: File to write.
         """
-        write_whole(path, json.dumps(asdict(self), indent=1))
+        write_whole(path, self.as_text())
+
+    def as_text(self) -> str:
+        """What :meth:`save` writes."""
+        return json.dumps(asdict(self), indent=1)
 
     @classmethod
     def load(cls, path: Path) -> Splits:
@@ -142,7 +147,11 @@ class Splits:
                 group is in two parts.
         """
         try:
-            splits = TypeAdapter(Splits).validate_json(path.read_bytes())
+            splits = TypeAdapter(Splits).validate_json(read_bounded(path, 2**28))
+            if len(splits.fold_trains) not in (0, len(splits.folds)):
+                raise ValueError(
+                    f"{len(splits.fold_trains)} fold_trains, {len(splits.folds)} folds"
+                )
         except (OSError, ValueError) as error:
             problem = Problem("splits", f"an unreadable file ({error})", "what save() wrote")
             raise DataError(str(path), [problem]) from None
@@ -186,8 +195,8 @@ def make_splits(index: pd.DataFrame, spec: SplitSpec, divisions: Sequence[Divisi
         found = f"{spec.fold}, and no folds " + ("used" if divisions else "beside the data")
         raise DataError("split", [Problem("split.fold", found, "0")])
     shares = _foreground_shares(index, spec.by)
-    num_test = _part_size(spec.test, len(shares))
-    num_val = _part_size(spec.val, len(shares))
+    num_test = part_size(spec.test, len(shares))
+    num_val = part_size(spec.val, len(shares))
     if num_test + num_val >= len(shares):
         raise _too_few(len(shares), num_test, num_val, spec)
     test = draw_groups(shares, num_test, np.random.default_rng([spec.seed, 0]))
@@ -274,11 +283,6 @@ def _foreground_shares(index: pd.DataFrame, by: By) -> pd.Series[float]:
     """Mean foreground pixels per slice of each group, by name."""
     pixels = index.filter(regex="^px_").sum(axis=1)
     return pixels.groupby(_group_names(index, by)).mean().sort_index()
-
-
-def _part_size(share: float, num_groups: int) -> int:
-    """Groups of a part: the nearest number, at least one if any is wanted."""
-    return max(1, round(share * num_groups)) if share > 0 else 0
 
 
 def _too_few(num_groups: int, num_test: int, num_val: int, spec: SplitSpec) -> DataError:

@@ -5,17 +5,17 @@ A store is a directory that is whole or absent::
     images.npy      uint8 (N, H, W, C)
     masks.npy       uint8 (N, H, W), labels
     index.parquet   one row per slice: case, group, slice, spacing, foreground per class
-    store.json      what it is: key, target, channels, scale, file sizes, checksum
+    store.json      what it is: key, target, channels, scale, file sizes
+    SHA256SUMS      checksums of the four, as ``sha256sum -c`` reads them
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +24,28 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seglib.data.dataset import Division
 from seglib.errors import DataError, Problem
-from seglib.files import flush
 from seglib.target import Target
 
-__all__ = ["STORE_VERSION", "Store", "StoreInfo", "write_store"]
+__all__ = [
+    "ARRAYS",
+    "CHECKSUMS",
+    "FILES",
+    "INFO",
+    "STORE_VERSION",
+    "Store",
+    "StoreInfo",
+    "checksum",
+]
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 """Raised when the files of a store change their meaning."""
 
-FILES = ("images.npy", "masks.npy", "index.parquet")
+ARRAYS = ("images.npy", "masks.npy")
+FILES = (*ARRAYS, "index.parquet")
+INFO = "store.json"
+CHECKSUMS = "SHA256SUMS"
+
+_MEND = "damaged store: the same command prepares it anew"
 
 
 class StoreInfo(BaseModel):
@@ -41,7 +54,7 @@ class StoreInfo(BaseModel):
     ``scale`` and ``offset`` turn stored values into what the network sees:
     ``image = uint8 * scale + offset``; the byte ``fill`` holds no image. The spacings of
     the index are in ``unit``: pixels of the source where its files do not say how large
-    one is. The last six fields are filled in when the store is written.
+    one is. The last five fields are filled in when the store is written.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,7 +77,6 @@ class StoreInfo(BaseModel):
     num_cases: int = 0
     num_groups: int = 0
     sizes: dict[str, int] = {}
-    index_sha256: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +104,9 @@ class Store:
     def open(cls, path: Path) -> Store:
         """Open a store and check that it is whole.
 
+        What is small is held against its checksum each time; of the arrays only the size
+        is, as every trial opens them: see :meth:`require_content`.
+
         Args:
             path: Directory of the store.
 
@@ -105,8 +120,12 @@ class Store:
         path = Path(path).resolve()
         info = _read_info(path)
         _check_files(path, info)
-        images = np.load(path / "images.npy", mmap_mode="r", allow_pickle=False)
-        masks = np.load(path / "masks.npy", mmap_mode="r", allow_pickle=False)
+        try:
+            images, masks = (
+                np.load(path / one, mmap_mode="r", allow_pickle=False) for one in ARRAYS
+            )
+        except ValueError:
+            raise _damaged(path, "arrays that cannot be read") from None
         index = pd.read_parquet(path / "index.parquet")
         shape = (info.num_slices, info.image_size, info.image_size)
         if (
@@ -116,6 +135,20 @@ class Store:
         ):
             raise _damaged(path, "arrays of another shape than store.json says")
         return cls(path, info, images, masks, index)
+
+    def require_content(self, digests: Mapping[Path, str]) -> None:
+        """Hold the arrays against the checksums that they were written with.
+
+        Args:
+            digests: SHA-256 of each array's file.
+
+        Raises:
+            DataError: A file holds something else.
+        """
+        wanted = _read_checksums(self.path)
+        _complain_of(
+            self.path, [name for name in ARRAYS if digests[self.path / name] != wanted[name]]
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Store.open, (self.path,))
@@ -178,84 +211,10 @@ class Store:
         return np.asarray((self.index[columns] > 0).any(axis=1), dtype=np.bool_)
 
 
-def write_store(
-    path: Path,
-    info: StoreInfo,
-    *,
-    pieces: Iterable[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
-    index: pd.DataFrame,
-) -> Store:
-    """Write a store so that it appears whole or not at all, and open it.
-
-    Everything goes to ``<name>.writing`` beside it, is flushed to disk and renamed.
-    Only one process may write the same store at a time.
-
-    Args:
-        path: Directory to make; it must not exist.
-        info: What the store holds; counts, sizes and checksum are filled in here.
-        pieces: Images ``(n, H, W, C)`` and masks ``(n, H, W)``, one after another.
-        index: One row per slice, in the order of the pieces.
-
-    Returns:
-        The finished store, opened.
-    """
-    writing = path.with_name(f"{path.name}.writing")
-    shutil.rmtree(writing, ignore_errors=True)
-    writing.mkdir(parents=True)
-    try:
-        shape = (len(index), info.image_size, info.image_size)
-        _write_arrays(writing, (*shape, len(info.channels)), pieces)
-        index.reset_index(drop=True).to_parquet(writing / "index.parquet", index=False)
-        full = info.model_copy(
-            update={
-                "num_slices": len(index),
-                "num_cases": int(index["case"].nunique()),
-                "num_groups": int(index["group"].nunique()),
-                "sizes": {name: (writing / name).stat().st_size for name in FILES},
-                "index_sha256": _sha256(writing / "index.parquet"),
-            }
-        )
-        (writing / "store.json").write_text(full.model_dump_json(indent=2), encoding="utf-8")
-        for place in (*(writing / name for name in (*FILES, "store.json")), writing):
-            flush(place)
-        writing.rename(path)
-    except BaseException:
-        shutil.rmtree(writing, ignore_errors=True)
-        raise
-    flush(path.parent)
-    return Store.open(path)
-
-
-def _write_arrays(
-    folder: Path,
-    shape: tuple[int, ...],
-    pieces: Iterable[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]],
-) -> None:
-    """Write both arrays piece by piece; only one piece is in memory."""
-    with (folder / "images.npy").open("wb") as images, (folder / "masks.npy").open("wb") as masks:
-        _write_header(images, shape)
-        _write_header(masks, shape[:3])
-        written = 0
-        for image, mask in pieces:
-            assert image.dtype == mask.dtype == np.uint8
-            assert image.shape[1:] == shape[1:]
-            assert mask.shape == image.shape[:3]
-            images.write(np.ascontiguousarray(image).data)
-            masks.write(np.ascontiguousarray(mask).data)
-            written += len(image)
-    assert written == shape[0], "the index must have one row per slice"
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Start a NumPy file of bytes whose content follows."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
 def _read_info(path: Path) -> StoreInfo:
     """Read ``store.json``, or say what is wrong with it."""
     try:
-        text = (path / "store.json").read_text(encoding="utf-8")
+        text = (path / INFO).read_bytes()
     except FileNotFoundError:
         raise _damaged(path, "no store.json") from None
     try:
@@ -267,8 +226,20 @@ def _read_info(path: Path) -> StoreInfo:
     return info
 
 
+def _read_checksums(path: Path) -> dict[str, str]:
+    """File name -> SHA-256, of every file of a store."""
+    try:
+        lines = (path / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except (OSError, ValueError):
+        sums = {}
+    if set(sums) != {*FILES, INFO}:
+        raise _damaged(path, f"a {CHECKSUMS} that cannot be read")
+    return sums
+
+
 def _check_files(path: Path, info: StoreInfo) -> None:
-    """Compare the files with what ``store.json`` says of them."""
+    """Hold the files against what ``store.json`` and the checksums say of them."""
     problems = []
     for name in FILES:
         wanted = info.sizes.get(name, -1)
@@ -277,19 +248,33 @@ def _check_files(path: Path, info: StoreInfo) -> None:
             problems.append(Problem(name, "no such file"))
         elif size != wanted:
             problems.append(Problem(name, f"{size} bytes", f"{wanted} bytes"))
-    if not problems and _sha256(path / "index.parquet") != info.index_sha256:
-        problems.append(Problem("index.parquet", "changed content", "what was written"))
     if problems:
-        raise DataError(f"{path} (damaged store: delete it to prepare anew)", problems)
+        raise DataError(f"{path} ({_MEND})", problems)
+    sums = _read_checksums(path)
+    small = (INFO, "index.parquet")
+    _complain_of(path, [name for name in small if checksum(path / name) != sums[name]])
 
 
-def _sha256(path: Path) -> str:
-    """Checksum of a file."""
+def _complain_of(path: Path, changed: Sequence[str]) -> None:
+    """Files that hold something else than they were written with."""
+    if changed:
+        problems = [Problem(name, "changed content", "what was written") for name in changed]
+        raise DataError(f"{path} ({_MEND})", problems)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Hexadecimal digits.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(path: Path, found: str) -> DataError:
     """One fault of a store as a whole."""
-    hint = "delete the folder; it is prepared anew"
-    return DataError(str(path), [Problem("store", found, "a whole store", hint)])
+    return DataError(f"{path} ({_MEND})", [Problem("store", found, "a whole store")])

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-__all__ = ["deal_groups", "draw_groups"]
+__all__ = ["deal_groups", "draw_groups", "part_size"]
+
+
+def part_size(share: float, num_groups: int) -> int:
+    """Groups of a part: the nearest number, at least one if any is wanted."""
+    return max(1, round(share * num_groups)) if share > 0 else 0
 
 
 def draw_groups(shares: pd.Series[float], count: int, rng: np.random.Generator) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from seglib.data.store import Store
 from seglib.errors import DataError, DivergedError, InfeasibleError
 from seglib.fit import Epoch, fit
 from seglib.recipe import Recipe
+from seglib.training import Training
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(
@@ -120,6 +122,26 @@ def test_divergence_ends_the_run_with_a_reason(store: Store, split: Split) -> No
         first._state()["model"]["heads.0.weight"].fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"epoch 2: .* steps not finite in a row"):
         next(epochs)
+
+
+@pytest.mark.fault("diverged")
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf, 1.1e6])
+def test_loss_beyond_all_sense_ends_the_run(
+    loss: float, store: Store, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = Training.validate
+    monkeypatch.setattr(Training, "validate", lambda *given: (validate(*given)[0], loss))
+    epochs = fit(Recipe(base_filters=2, depth=1, epochs=1), store, split, seed=1)
+    with pytest.raises(DivergedError, match=r"epoch 1: train loss .*, validation loss .*, dice "):
+        next(epochs)
+
+
+@pytest.mark.fault("diverged")
+def test_great_loss_is_a_loss(store: Store, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    validate = Training.validate
+    monkeypatch.setattr(Training, "validate", lambda *given: (validate(*given)[0], 9e5))
+    epochs = fit(Recipe(base_filters=2, depth=1, epochs=1), store, split, seed=1)
+    assert next(epochs).figures["val_loss"] == 9e5
 
 
 def test_too_deep_for_the_image_is_infeasible(store: Store, split: Split) -> None:

@@ -105,6 +105,7 @@ def run_limited(config: dict[str, Any], folder: Path, filters: int, limit_mb: in
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.fault("out-of-memory")
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits addresses as Linux does")
 def test_trial_that_really_runs_out_of_memory_finishes(
@@ -117,6 +118,7 @@ def test_trial_that_really_runs_out_of_memory_finishes(
     assert (tmp_path / "250" / "final.csv").exists()
 
 
+@pytest.mark.fault("out-of-memory")
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits addresses as Linux does")
 def test_trial_whose_single_image_does_not_fit_is_infeasible(

@@ -75,6 +75,7 @@ def disturbed(train: Train, tmp_path: Path) -> tuple[Any, dict[str, torch.Tensor
     return result
 
 
+@pytest.mark.fault("out-of-memory")
 def test_epoch_begins_anew_and_smaller_from_its_very_start(
     disturbed: tuple[Any, Any], train: Train, store: Store, split: Split, tmp_path: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_epoch_begins_anew_and_smaller_from_its_very_start(
     assert_same((disturbed[0][1:], disturbed[1]), found)
 
 
+@pytest.mark.fault("out-of-memory")
 def test_resumed_trial_does_not_run_out_again_and_gives_the_same_bits(
     disturbed: tuple[Any, Any], train: Train, store: Store, split: Split, tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_resumed_trial_does_not_run_out_again_and_gives_the_same_bits(
     assert_same((disturbed[0][2:], disturbed[1]), found)
 
 
+@pytest.mark.fault("out-of-memory")
 def test_one_image_that_does_not_fit_ends_the_run(train: Train) -> None:
     with pytest.MonkeyPatch.context() as patch:
         refused = run_short(patch, {0: 0})

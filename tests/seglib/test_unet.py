@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from seglib.cost import count_parameters, estimate_memory_gb
+from seglib.cost import count_parameters
 from seglib.recipe import Recipe
 from seglib.unet import UNet
 
@@ -83,14 +83,6 @@ def test_dropout_is_silent_in_evaluation() -> None:
     assert not torch.equal(model(image)[0], model(image)[0])
     model.eval()
     assert torch.equal(model(image)[0], model(image)[0])
-
-
-def test_memory_estimate_grows_with_what_costs_memory() -> None:
-    sizes = {"num_channels": 4, "num_logits": 3}
-    small = estimate_memory_gb(Recipe(base_filters=16), **sizes, image_size=128)
-    assert estimate_memory_gb(Recipe(base_filters=32), **sizes, image_size=128) > 1.9 * small
-    assert estimate_memory_gb(Recipe(base_filters=16), **sizes, image_size=256) > 3 * small
-    assert estimate_memory_gb(Recipe(base_filters=16, norm="none"), **sizes, image_size=128) < small
 
 
 def test_untrained_net_predicts_the_shares_it_was_given() -> None:

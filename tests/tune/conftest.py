@@ -1,10 +1,14 @@
-"""Ways to ask about a study file that is given as text."""
+"""Ways to ask about a study file that is given as text; a run directory."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from seglib.data.store import Store
 from seglib.errors import StudyFileError
+from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 
 
@@ -26,3 +30,19 @@ def problems(load):
         return [str(problem) for problem in caught.value.problems]
 
     return problems
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path / "runs" / "tiny")
+
+
+@pytest.fixture
+def begun(folder: RunDirectory, store: Store, study_path: Path) -> RunDirectory:
+    """A folder in which a search was started once."""
+    study = load_study(study_path, demo=False)
+    folder.settle_study(study)
+    folder.settle_splits(store, study)
+    folder.settle_storage(None)
+    folder.write_environment(store)
+    return folder

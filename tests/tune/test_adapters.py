@@ -6,12 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import OutOfMemoryError
+from ray.tune import TuneError
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from seglib.data.splits import Split
 from tests.tune.test_ledger import open_ledger, row
 from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
+from tune.cluster import NodeLostError
+from tune.deaths import Deaths, Fault
 from tune.executor import Job
 from tune.interruption import Interruption
 from tune.ledger import Ledger, Order
@@ -52,8 +56,8 @@ class Setup:
         )
         self.witness, self.interruption = Witness(), Interruption()
         self.searcher = LedgerSearcher(
-            self.ledger, self.job, [self.witness], self.interruption
-        )  # fmt: skip
+            self.ledger, self.job, [self.witness], self.interruption, deaths=Deaths(3)
+        )
         self.scheduler = LedgerScheduler(self.searcher)
 
     def result(self, trial_id: str, result: dict[str, Any]) -> str:
@@ -88,12 +92,6 @@ def test_no_more_is_asked_for_than_may_run(study_path: Path) -> None:
     assert isinstance(setup.searcher.suggest("c"), dict)
 
 
-def test_search_ends_when_the_ledger_has_no_more(setup: Setup) -> None:
-    for name in "abcd":
-        assert isinstance(setup.searcher.suggest(name), dict)
-    assert setup.searcher.suggest("e") == Searcher.FINISHED
-
-
 def test_row_reaches_the_ledger_without_what_ray_adds(setup: Setup) -> None:
     setup.searcher.suggest("a")
     assert setup.result("a", sent(1, 0.5)) == TrialScheduler.CONTINUE
@@ -121,11 +119,109 @@ def test_failure_row_fails_the_trial_with_its_reason(setup: Setup) -> None:
     )
 
 
-def test_process_that_died_too_often_fails_the_trial(setup: Setup) -> None:
+def die(setup: Setup, trial_id: str) -> None:
+    setup.searcher.on_trial_complete(trial_id, None, error=True)
+
+
+def test_trial_whose_process_died_goes_on_before_any_new_one(setup: Setup) -> None:
     setup.searcher.suggest("a")
     setup.result("a", sent(1, 0.5))
-    setup.searcher.on_trial_complete("a", None, error=True)
-    assert setup.ledger.entry(0).reason == "its process died 3 times"
+    die(setup, "a")
+    config = setup.searcher.suggest("b")
+    assert isinstance(config, dict)
+    assert (config["number"], config["num_reported"]) == (0, 1)
+    assert setup.ledger.entry(0).state == "RUNNING"
+
+
+def test_process_that_died_too_often_fails_the_trial_and_the_next_begins(setup: Setup) -> None:
+    for name in "abc":
+        assert setup.ledger.entry(0).state != "FAIL"
+        setup.searcher.suggest(name)
+        die(setup, name)
+    assert (setup.ledger.entry(0).state, setup.ledger.entry(0).reason) == (
+        "FAIL",
+        "its process died 3 times",
+    )
+    assert setup.witness.seen[-1] == ("finished", 0)
+    config = setup.searcher.suggest("d")
+    assert isinstance(config, dict)
+    assert config["number"] == 1
+
+
+def test_search_is_not_over_while_a_trial_at_work_may_die(setup: Setup) -> None:
+    for name in "abcd":
+        assert isinstance(setup.searcher.suggest(name), dict)
+    assert setup.searcher.suggest("e") is None
+    die(setup, "b")
+    assert isinstance(setup.searcher.suggest("e"), dict)
+    for name in "acde":
+        setup.result(name, {FAILURE: "diverged: epoch 1"})
+        setup.searcher.on_trial_complete(name)
+    assert setup.searcher.suggest("f") == Searcher.FINISHED
+
+
+def short_of_memory(*actors: str) -> Exception:
+    """What Tune raises when Ray's memory monitor has ended these actors."""
+    named = "".join(f"Selected to kill: (Actor({one}): job ID=01000000)\n" for one in actors)
+    told = f"was 7.74GB used / 23.54GB limit (0.33)\n{named}(Actor(actor-c): job ID=01000000)\n"
+    error = RuntimeError("Caught unexpected exception: 1 worker(s) were killed")
+    error.__cause__ = OutOfMemoryError(told)
+    return error
+
+
+def causes(setup: Setup) -> dict[int, list[str]]:
+    return {
+        number: [str(cause) for cause in causes]
+        for number, causes in setup.searcher._deaths._causes.items()
+    }
+
+
+def test_memory_monitor_is_a_death_of_whom_it_ended_alone(setup: Setup) -> None:
+    for name in "abc":
+        setup.searcher.suggest(name)
+        setup.searcher.note_start(name, f"actor-{name}")
+    fault = setup.searcher.close(short_of_memory("actor-b", "actor-z"))
+    assert fault == Fault("Ray's memory monitor ended a trial", at_work=3, of_memory=True)
+    assert causes(setup) == {1: ["killed by Ray's memory monitor: 7.74 of 23.54 GB in use"]}
+
+
+def test_memory_monitor_that_names_nobody_is_a_death_of_all(setup: Setup) -> None:
+    for name in "ab":
+        setup.searcher.suggest(name)
+    setup.searcher.close(short_of_memory())
+    assert list(causes(setup)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "cause"),
+    [
+        (
+            NodeLostError("Ray's node process died"),
+            "Ray's node process died",
+            "Ray died under it: Ray's node process died",
+        ),
+        (
+            TuneError("Traceback (most recent call last):\n  File x\nKeyError: 'b'\n"),
+            "Ray failed (TuneError: KeyError: 'b')",
+            "Ray failed under it: TuneError: KeyError: 'b'",
+        ),
+    ],
+)
+def test_failure_of_ray_is_a_death_of_all_at_work(
+    setup: Setup, error: BaseException, what: str, cause: str
+) -> None:
+    for name in "ab":
+        setup.searcher.suggest(name)
+    assert setup.searcher.close(error) == Fault(what, at_work=2)
+    assert causes(setup) == {0: [cause], 1: [cause]}
+
+
+def test_what_ends_with_the_search_has_not_died(setup: Setup) -> None:
+    setup.searcher.suggest("a")
+    with setup.interruption.winding_down():
+        setup.interruption.note(15, None)
+    assert setup.searcher.close(RuntimeError("torn down")).at_work == 1
+    assert causes(setup) == {}
 
 
 def test_interrupted_search_leaves_trials_to_be_continued(setup: Setup) -> None:
@@ -133,7 +229,8 @@ def test_interrupted_search_leaves_trials_to_be_continued(setup: Setup) -> None:
     setup.result("a", sent(1, 0.5))
     stop = StopWhen(setup.interruption)
     assert not stop.stop_all()
-    setup.interruption.note(15, None)
+    with setup.interruption.winding_down():
+        setup.interruption.note(15, None)
     assert stop.stop_all()
     assert not stop("a", {})
     setup.searcher.on_trial_complete("a", {})

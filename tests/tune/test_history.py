@@ -114,6 +114,7 @@ def told_to_sampler(ledger: Ledger) -> list[Any]:
     return [trial for trial in placed if trial.state != TrialState.FAIL]
 
 
+@pytest.mark.fault("edited")
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 def test_edited_search_goes_on_and_keeps_what_it_had(edit: tuple[str, str], tmp_path: Path) -> None:
     search = Search(tmp_path)

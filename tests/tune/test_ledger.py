@@ -10,6 +10,7 @@ import pytest
 from seglib.recipe import Recipe
 from tune.agenda import add_trial, list_planned
 from tune.ledger import Ledger, Order
+from tune.request import Request
 from tune.storage import cut_torn_line, open_storage
 from tune.study_file import load_study
 
@@ -258,3 +259,15 @@ def test_unfinished_trial_is_more_to_do_though_the_cap_is_reached(study_path: Pa
     journal = (study_path.parent / "journal.log").read_bytes()
     assert after.has_more()
     assert (study_path.parent / "journal.log").read_bytes() == journal
+
+
+@pytest.mark.fault("edited")
+def test_more_trials_means_the_same_number_however_often_it_is_asked(study_path: Path) -> None:
+    def started(trials: str) -> int:
+        study = Request(study_path, trials=trials).load()
+        ledger = Ledger(study, open_storage(study_path.parent / "journal.log"))
+        while (order := ledger.ask()) is not None:
+            play(ledger, order, [0.1, 0.2, 0.3])
+        return ledger.num_started
+
+    assert [started("+2"), started("+2"), started("+3"), started("+3")] == [6, 6, 7, 7]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.tune.test_ledger import open_ledger, play
 from tune.ledger import Ledger
 from tune.storage import open_storage
@@ -23,6 +25,7 @@ def test_unfinished_trial_that_no_longer_fits_does_not_end_the_search(study_path
     assert after.entry(first.number).state == "FAIL"
 
 
+@pytest.mark.fault("out-of-memory")
 def test_infeasible_proposal_is_told_and_never_started(study_path: Path) -> None:
     study = load_study(study_path, demo=False)
     storage = open_storage(study_path.parent / "journal.log")

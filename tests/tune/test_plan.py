@@ -36,7 +36,7 @@ def test_plan_tells_what_would_run(study_path: Path) -> None:
     ):
         assert line in text
     assert "0.0001 to 0.01, log scale" in text
-    assert " MB of tensors in a step" in text
+    assert " MB (of the trial's process, predicted, +-" in text
 
 
 def test_plan_counts_the_parameters_of_trial_0_exactly(study_path: Path) -> None:

@@ -10,13 +10,13 @@ from seglib.recipe import Recipe
 from tests.tune.test_ledger import open_ledger, play
 from tune.ledger import Ledger
 from tune.report import (
-    ReportWriter,
     best_entry,
     best_row,
     build_leaderboard,
     class_columns,
     parameter_columns,
 )
+from tune.report_writer import ReportWriter
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 

@@ -12,7 +12,8 @@ from rich.console import Console
 from tests.tune.test_report import score_row
 from tune.leaderboard import show_leaderboard
 from tune.ledger import Ledger
-from tune.report import ReportWriter, best_point, build_leaderboard, score_points
+from tune.report import best_point, build_leaderboard, score_points
+from tune.report_writer import ReportWriter
 from tune.run_directory import RunDirectory
 from tune.storage import open_storage
 from tune.study_file import load_study

@@ -71,6 +71,19 @@ def test_damaged_line_is_named_and_the_file_left_alone(
     assert journal.read_bytes() == before
 
 
+@pytest.mark.fault("driver-killed")
+def test_torn_last_line_is_said_once(journal: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = read_entries("tiny", view_storage(journal))
+    with journal.open("ab") as file:
+        file.write(b'{"op_code": 4, "wor')
+    open_storage(journal)
+    assert "journal.log: the last line was cut off in the middle (19 bytes)" in caplog.text
+    caplog.clear()
+    open_storage(journal)
+    assert not caplog.records
+    assert read_entries("tiny", view_storage(journal)) == whole
+
+
 def test_line_that_optuna_does_not_understand_is_refused(journal: Path) -> None:
     with journal.open("ab") as file:
         file.write(b'{"op_code": 99, "worker_id": "x"}\n')

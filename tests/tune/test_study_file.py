@@ -179,7 +179,7 @@ OTHER_FAULTS = {
     "tracking: {wandb: sometimes}": "tracking.wandb (line 3): found 'sometimes' ; wanted one of",
     "seed: -1": "seed (line 3): found -1 ; wanted a number of at least 0",
     "name: ../up": "name (line 3): found '../up' ; wanted a folder name",
-    "name: .hidden": "no dot in front",
+    "name: .hidden": "no dot or dash in front",
     "points: {epochs: 9}": "points (line 3): found a mapping ; wanted a list of mappings",
     "points: [5]": "points[0] (line 3): found 5 ; wanted a mapping of parameters",
     "points: [{epochs: 9}]": "points[0].epochs (line 3): found 9 ; wanted a value of its",

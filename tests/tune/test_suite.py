@@ -231,7 +231,7 @@ def test_interruption_stops_the_suite(
 
     def search(one: Request, console: Console, interruption: Interruption) -> int:
         asked.append(one)
-        with interruption.listening():
+        with interruption.listening(), interruption.winding_down():
             os.kill(os.getpid(), code - 128)
         if fails:
             raise OSError("the disk is full")

@@ -17,7 +17,7 @@ from seglib.errors import DivergedError, InfeasibleError
 from seglib.fit import Epoch
 from tune import trainable, trial
 from tune.trainable import train
-from tune.trial import BEST, CASES, EPOCHS, FAILURE, LAST, ROW
+from tune.trial import BEST, CASES, EPOCHS, FAILURE, LAST, NOTE, ROW
 
 Config = dict[str, Any]
 MEASURED = ("seconds", "peak_memory_mb")
@@ -113,15 +113,15 @@ def crash_in_report(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None
 
 def crash_before_saving(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None:
     save = Epoch.save
-    patch.setattr(Epoch, "save", lambda self, p: die() if self.number == epoch else save(self, p))
+    patch.setattr(Epoch, "save", lambda self, *a: die() if self.number == epoch else save(self, *a))
 
 
 def crash_between_the_renames(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None:
     save = Epoch.save
 
-    def half(self: Epoch, path: Path) -> None:
+    def half(self: Epoch, path: Path, cases: str) -> None:
         if self.number != epoch:
-            save(self, path)
+            save(self, path, cases)
             return
         if path.exists():
             path.replace(previous_of(path))
@@ -193,8 +193,10 @@ def test_damaged_checkpoint_goes_on_from_the_one_before_and_says_so(
     last = tmp_path / LAST
     last.write_bytes(last.read_bytes()[:-500])
     train(configure(tmp_path, num_reported=1))
+    said = reported.pop(1)
+    assert "last.pt: found a damaged checkpoint" in said[NOTE]
+    assert (tmp_path / "notes.txt").read_text() == f"{said[NOTE]}\n"
     assert lasting(reported) == lasting(undisturbed)
-    assert "damaged checkpoint" in (tmp_path / "notes.txt").read_text()
     assert_files_agree(tmp_path, undisturbed)
 
 

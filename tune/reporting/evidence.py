@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import pandas as pd
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.data.splits import Splits
 from seglib.errors import Problem, RunError
+from seglib.foreign import is_file, read_bounded
 from tune.entries import Entry
 from tune.reporting.ablation import case_scores
 from tune.reporting.factors import describe_points
@@ -25,6 +27,8 @@ FINAL = "final.csv"
 LEGACY = "legacy.csv"
 NOTES = "notes.txt"
 _TEXT = {"case": "str", "class": "str"}
+_NEEDED = {FINAL: ("case", "class", "tp", "fn", "dice"), LEGACY: ("batch_dice",)}
+_MOST_BYTES = 2**28
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +95,14 @@ class PointData:
         return [trial for trial in self.trials if trial.entry.rows]
 
     def scores(self) -> pd.DataFrame:
-        """Dice of the last epoch: a row per case, a column per seed."""
+        """Dice of the last epoch: a row per case, a column per seed.
+
+        What went on from another trial is no training of its length, and compares with none.
+        """
         columns = {
             trial.column: case_scores(trial.final)
             for trial in self.complete
-            if trial.final is not None
+            if trial.final is not None and trial.entry.extends is None
         }
         return pd.DataFrame(columns).sort_index() if columns else pd.DataFrame()
 
@@ -165,11 +172,11 @@ def _gather_run(folder: Path, storage: str | None) -> RunData:
 
 def _points(view: RunView) -> list[PointData]:
     """Trials of the same recipe and name are one point."""
-    together: dict[tuple[str, str], list[Entry]] = {}
+    together: dict[tuple[str, str, int | None], list[Entry]] = {}
     for entry in view.entries:
         if entry.started:
             recipe = json.dumps(dict(entry.recipe), sort_keys=True)
-            together.setdefault((entry.point, recipe), []).append(entry)
+            together.setdefault((entry.point, recipe, entry.extends), []).append(entry)
     groups = list(together.values())
     settings = describe_points([group[0].recipe for group in groups])
     return [
@@ -198,18 +205,35 @@ def _read_trial(run: Path, entry: Entry) -> TrialData:
         entry=entry,
         final=_read_table(folder / FINAL) if complete else None,
         legacy=None if legacy is None else _first_row(legacy),
-        note=notes.read_text(encoding="utf-8").strip() if notes.exists() else "",
+        note=_read_note(notes) if is_file(notes) else "",
     )
+
+
+def _read_note(path: Path) -> str:
+    try:
+        return read_bounded(path, _MOST_BYTES).decode("utf-8", "replace").strip()
+    except (OSError, ValueError) as error:
+        raise RunError(str(path), [Problem("notes", f"an unreadable file ({error})")]) from None
 
 
 def _read_table(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     try:
+        content = io.BytesIO(read_bounded(path, _MOST_BYTES))
         # an empty cell is a gap, but a case may be called NA or 0012
-        return pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
+        table = pd.read_csv(
+            content, dtype=_TEXT, keep_default_na=False, na_values=[""], low_memory=False
+        )
+    except (OSError, ValueError, OverflowError) as error:
         raise RunError(str(path), [Problem("table", f"an unreadable file ({error})")]) from None
+    lacking = [name for name in _NEEDED[path.name] if name not in table]
+    words = [name for name in table if name not in _TEXT and table[name].dtype.kind not in "iufb"]
+    if lacking or words or table.empty:
+        found = f"no column {', '.join(lacking)}" if lacking else "no row"
+        found = f"words in the column {words[0]}" if words else found
+        raise RunError(str(path), [Problem("table", found, "what a search wrote")])
+    return table
 
 
 def _first_row(table: pd.DataFrame) -> dict[str, float]:

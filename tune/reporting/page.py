@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from seglib.errors import UnwritableError
 from seglib.files import write_whole
 from tune.leaderboard import as_clock
 from tune.reporting.ablation import Effect
@@ -111,6 +112,8 @@ def add_report(folder: Path, console: Console, storage: str | None = None) -> No
         # the caller has ended, though it may hold the folder still
         ended = [replace(run, view=replace(run.view, held=False)) for run in runs]
         line, style = f"report:      {_write(folder, ended)}", ""
+    except UnwritableError:
+        raise
     except Exception as error:
         line, style = f"no report was written: {type(error).__name__}: {error}", "red"
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)

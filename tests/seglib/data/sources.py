@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nibabel
@@ -41,7 +42,7 @@ def write_patient(root: Path, number: int, *, size: int = SIZE, depth: int = 6) 
 
 
 def write_pair(root: Path, name: str, *, size: tuple[int, int] = (SIZE, SIZE)) -> None:
-    rng = np.random.default_rng(sum(name.encode()))
+    rng = np.random.default_rng(sum(os.fsencode(name)))
     image = rng.integers(0, 100, size, dtype=np.uint8)
     mask = np.zeros(size, dtype=np.uint8)
     mask[4:12, 6:14] = 255

@@ -77,8 +77,8 @@ HELD_BY = {
         seglib/test_fit.py: test_seeds_matter_and_repeat
     """,
     "the notebook's process died": """
-        chaos/test_deaths.py: test_killed_driver_goes_on_and_finds_the_same
-        chaos/test_deaths.py: test_killed_worker_is_replaced_and_its_trial_goes_on
+        chaos/test_killed_driver.py: test_driver_killed_anywhere_finds_the_same
+        chaos/test_killed_workers.py: test_ray_that_dies_is_started_again_and_no_epoch_is_lost
         seglib/test_fit.py: test_resumed_run_gives_the_same_bits
     """,
     "damaged files": """

@@ -9,7 +9,8 @@ import torch
 
 from seglib.augment import build_augment
 from seglib.data.loader import epoch_order, iterate, num_steps
-from seglib.data.store import Store, StoreInfo, write_store
+from seglib.data.store import Store, StoreInfo
+from seglib.data.store_writer import write_store
 from seglib.recipe import Recipe
 from seglib.target import Target
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec
-from seglib.data.store import Store
+from seglib.data.store import ARRAYS, Store, checksum
 from seglib.errors import DataError
 from tests.seglib.data.sources import PAIRS, REGIONS, SIZE, write_patient
 
@@ -117,10 +118,43 @@ def test_processes_give_the_same_bytes_as_none(brats: Path, tmp_path: Path) -> N
     assert calls[-3:] == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_damaged_store_is_made_anew(pairs: Path, tmp_path: Path) -> None:
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.fault("corruption")
+@pytest.mark.parametrize("name", ["images.npy", "masks.npy", "index.parquet", "store.json"])
+@pytest.mark.parametrize(
+    "damage", [flip_a_bit, lambda file: file.write_bytes(b"short"), Path.unlink]
+)
+def test_damaged_store_is_made_anew_and_that_is_said_once(
+    name: str, damage: Callable[[Path], None], pairs: Path, tmp_path: Path
+) -> None:
     first = prepare(PAIRS, pairs, tmp_path / "root")
     wanted = files_of(first)
-    (first.path / "masks.npy").write_bytes(b"short")
+    damage(first.path / name)
+    second = prepare(PAIRS, pairs, tmp_path / "root")
+    assert files_of(second) == wanted
+    (said,) = set(second.info.notes) - set(first.info.notes)
+    assert said.startswith("made anew from the source: ")
+    assert prepare(PAIRS, pairs, tmp_path / "root").info.notes == first.info.notes
+
+
+@pytest.mark.fault("corruption")
+def test_large_store_is_read_again_only_where_it_was_touched(
+    pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seglib.data.prepare.READ_EACH_TIME_BYTES", 0)
+    store = prepare(PAIRS, pairs, tmp_path / "root")
+    file, wanted = store.path / "images.npy", files_of(store)
+    for one in ARRAYS:  # a file changed this very moment is not trusted
+        os.utime(store.path / one, ns=(0, 0))
+    prepare(PAIRS, pairs, tmp_path / "root")
+    known = json.loads((tmp_path / "root" / "digests.json").read_text())
+    assert known[str(file)] == [file.stat().st_size, 0, checksum(file)]
+    flip_a_bit(file)
     assert files_of(prepare(PAIRS, pairs, tmp_path / "root")) == wanted
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec
-from seglib.data.store import Store, StoreInfo, write_store
+from seglib.data.store import ARRAYS, CHECKSUMS, Store, StoreInfo, checksum
+from seglib.data.store_writer import write_store
 from seglib.errors import DataError
 from seglib.target import Target
 
@@ -110,21 +112,49 @@ def test_cut_and_missing_files_are_named(tmp_path: Path, name: str) -> None:
         Store.open(tmp_path / "s")
 
 
-def test_changed_index_of_the_same_size_is_noticed(tmp_path: Path) -> None:
+@pytest.mark.fault("corruption")
+@pytest.mark.parametrize("name", ["index.parquet", "store.json", "SHA256SUMS"])
+def test_one_flipped_bit_in_a_small_file_is_noticed_at_every_opening(
+    tmp_path: Path, name: str
+) -> None:
     write(tmp_path / "s")
-    file = tmp_path / "s" / "index.parquet"
+    file = tmp_path / "s" / name
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    with pytest.raises(DataError, match=r"index\.parquet: found changed content"):
+    with pytest.raises(DataError, match=r"found (changed content|a store\.json|a SHA256SUMS)"):
         Store.open(tmp_path / "s")
 
 
-def test_arrays_of_another_shape_are_noticed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ARRAYS)
+def test_one_flipped_bit_in_an_array_is_noticed_by_its_checksum(tmp_path: Path, name: str) -> None:
     store = write(tmp_path / "s")
-    file = tmp_path / "s" / "store.json"
-    file.write_text(store.info.model_copy(update={"channels": ("a",)}).model_dump_json())
-    with pytest.raises(DataError, match="another shape"):
+    digests = {store.path / one: checksum(store.path / one) for one in ARRAYS}
+    store.require_content(digests)
+    digests[store.path / name] = "0" * 64
+    with pytest.raises(DataError, match=rf"1 problem\n  {name}: found changed content"):
+        store.require_content(digests)
+
+
+def test_checksums_are_those_of_a_plain_tool(tmp_path: Path) -> None:
+    write(tmp_path / "s")
+    check = ["sha256sum", "--check", "--quiet", "--strict", CHECKSUMS]
+    assert subprocess.run(check, cwd=tmp_path / "s", check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [(b"(6, 16, 16, 1)", "arrays of another shape"), (b"(6, 16, 16, ?)", "cannot be read")],
+)
+def test_head_of_an_array_is_believed_only_if_it_fits(
+    tmp_path: Path, header: bytes, found: str
+) -> None:
+    write(tmp_path / "s")
+    file = tmp_path / "s" / "images.npy"
+    content = file.read_bytes()
+    assert b"(6, 16, 16, 2)" in content
+    file.write_bytes(content.replace(b"(6, 16, 16, 2)", header))
+    with pytest.raises(DataError, match=found):
         Store.open(tmp_path / "s")
 
 

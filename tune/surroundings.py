@@ -1,0 +1,73 @@
+"""Surroundings: file names that Python would misread, a terminal without UTF-8, or none at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, TextIO
+
+__all__ = ["Voice", "settle_surroundings"]
+
+
+def settle_surroundings() -> None:
+    """Make the process one that can name every file and may say what it likes.
+
+    To be called once, before anything is opened. In a locale that is not UTF-8 Python
+    cannot pass every file name on to libraries that insist on it: the process then
+    starts itself again in Python's UTF-8 mode, which its workers inherit. Standard
+    streams that were closed become the null device, or else the next file to be opened
+    would get their numbers, and what a library prints would go into it.
+    """
+    _fill_standard_streams()
+    if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:replace")
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def _fill_standard_streams() -> None:
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    for name, handle in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(handle, "r" if handle == 0 else "w", closefd=False))
+
+
+class Voice:
+    """A stream to speak to, also when nobody listens any more.
+
+    The reader of a pipe may go, a log's disk may be full: what is said is lost then, the
+    search is not.
+
+    Args:
+        stream: Where to speak.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Say something."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._hush()
+            return len(text)
+
+    def flush(self) -> None:
+        """Have it said now."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._hush()
+
+    def _hush(self) -> None:
+        """From now on to the null device, which also takes what is still in the buffer."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

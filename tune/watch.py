@@ -1,0 +1,112 @@
+"""What looks at a running search ten times a second: is Ray alive, does every trial go on?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.tune import Callback
+
+from tune.adapters import LedgerSearcher
+from tune.cluster import NodeLostError, find_dead
+from tune.ledger import Ledger
+from tune.patience import Patience
+from tune.trial import ROW
+
+__all__ = ["NodeWatch", "Watchdog"]
+
+_LONGEST_TICK_S = 1.0
+
+
+class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
+    """Ends Ray's work at once when Ray itself has died; notes which process a trial is in.
+
+    Args:
+        searcher: Told of the processes.
+    """
+
+    def __init__(self, searcher: LedgerSearcher) -> None:
+        self._searcher = searcher
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its process is up, or takes it after another trial."""
+        self._searcher.note_start(trial.trial_id, trial.temporary_state.ray_actor._actor_id.hex())
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Before Ray's loop talks to its processes again."""
+        dead = find_dead()
+        if dead:
+            raise NodeLostError(f"{dead} died")
+
+
+@dataclass
+class _Watched:
+    trial: Any
+    own: list[float]
+    heard_at: float
+
+
+class Watchdog(Callback):  # type: ignore[misc]
+    """Ends the process of a trial that reports no epoch for far too long; it is then tried again.
+
+    A hung call of C hears no signal and no Python, so that nothing milder would do. The
+    clock stands still while the driver itself does, asleep or at work: then it is not
+    the trial that is silent.
+
+    Args:
+        ledger: Knows how long epochs took.
+        searcher: Told which trials hung.
+        patience: How long is too long.
+    """
+
+    def __init__(self, ledger: Ledger, searcher: LedgerSearcher, patience: Patience) -> None:
+        self._ledger, self._searcher, self._patience = ledger, searcher, patience
+        self._watched: dict[str, _Watched] = {}
+        self._clock, self._last_tick = 0.0, time.monotonic()
+        known = [row["seconds"] for entry in ledger.entries() for row in entry.rows]
+        self._slowest_s = max(known, default=None)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch a trial from now on."""
+        rows = self._ledger.entry(trial.config["number"]).rows
+        own = [row["seconds"] for row in rows]
+        self._watched[trial.trial_id] = _Watched(trial, own, self._clock)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """It lives; the next epoch has all the time again."""
+        watched = self._watched.get(trial.trial_id)
+        if watched is None or ROW not in result:  # not flattened, other than for a scheduler
+            return
+        seconds = result[ROW]["seconds"]
+        self._slowest_s = max(seconds, self._slowest_s or 0.0)
+        watched.own.append(seconds)
+        watched.heard_at = self._clock
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch it no longer."""
+        self._watched.pop(trial.trial_id, None)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch it no longer, until another process goes on with it."""
+        self._watched.pop(trial.trial_id, None)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Watch it no longer."""
+        self._watched.pop(trial.trial_id, None)
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Ray's regular tick, ten times a second."""
+        now = time.monotonic()
+        self._clock += min(now - self._last_tick, _LONGEST_TICK_S)
+        self._last_tick = now
+        for trial_id, watched in self._watched.items():
+            limit_s = self._patience.limit_s(watched.own, self._slowest_s)
+            actor = watched.trial.temporary_state.ray_actor
+            if self._clock - watched.heard_at > limit_s and actor is not None:
+                watched.heard_at = self._clock  # once more after as long, should it live on
+                self._searcher.note_hung(trial_id, limit_s)
+                ray.kill(actor)
