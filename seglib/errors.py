@@ -106,7 +106,7 @@ class InvalidInput(SegtuneError):
 
     def __str__(self) -> str:
         count = len(self.problems)
-        head = f"{self.source}: {count} problem{'' if count == 1 else 's'}"
+        head = f"{printable(self.source)}: {count} problem{'' if count == 1 else 's'}"
         shown = self.problems[:_MOST_SHOWN]
         lines = [f"  {line}" for problem in shown for line in str(problem).splitlines()]
         if count > len(shown):

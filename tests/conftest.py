@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark in item.iter_markers("fault"):
             if mark.args not in {(name,) for name in FAULTS}:
                 raise pytest.UsageError(f"{item.nodeid}: no fault {mark.args}; see tests/faults.py")
+
+
+def pytest_configure() -> None:
+    """Undo what nohup or a shell's `&` did: what a process ignores, its children ignore, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and three large libraries are no garbage: no collection looks at them."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

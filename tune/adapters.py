@@ -141,13 +141,14 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         Returns:
             What to say of it.
         """
-        at_work = dict(self._numbers)
+        # One that still waits for its process has not died with it.
+        at_work = {one: number for one, number in self._numbers.items() if one in self._actors}
         shortage = _find_shortage(error)
         fault, cause = _explain(error, shortage, len(at_work))
         if shortage:
             # Ray names whom it ended; the others end with the rest of Ray, no fault of theirs.
             ended = "".join(_ENDED.findall(shortage))
-            named = [one for one in at_work if self._actors.get(one, "?") in ended]
+            named = [one for one in at_work if self._actors[one] in ended]
             at_work = {one: at_work[one] for one in named or at_work}
         for number in () if self._interruption.is_set else at_work.values():
             self._note_death(number, cause)

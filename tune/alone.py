@@ -17,7 +17,8 @@ from tune.request import Request
 from tune.run import DEMO, prepare_data
 from tune.run_directory import RunDirectory
 from tune.study_file import StudyFile
-from tune.trial import EPOCHS, FAILURE, HALT, LEGACY, NOTE, ROW, run_trial
+from tune.trial import FAILURE, HALT, NOTE, ROW, run_trial
+from tune.trial_files import EPOCHS, LEGACY, RECIPE
 from tune.yaml_lines import write_yaml
 
 __all__ = ["fit_alone"]
@@ -50,7 +51,7 @@ def fit_alone(request: Request, console: Console) -> int:
         store = prepare_data(request, study, console)
         config = _config(study, folder, store)
         folder.write_environment(store)
-        write_whole(folder.path / "recipe.yaml", write_yaml(config["recipe"]))
+        write_whole(folder.path / RECIPE, write_yaml(config["recipe"]))
 
         def show(sent: dict[str, Any]) -> None:
             if FAILURE in sent or HALT in sent:

@@ -10,12 +10,20 @@ from typing import Any
 
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from seglib.errors import Problem, RunError
+from seglib.errors import Problem, RunError, printable
 from seglib.recipe import Recipe
 
-__all__ = ["NAMES", "Entry", "EntryReader", "read_entries", "recipe_key", "to_entry"]
+__all__ = [
+    "NAMES",
+    "Entry",
+    "EntryReader",
+    "read_entries",
+    "recipe_key",
+    "require_ours",
+    "to_entry",
+]
 
 NAMES = "points"
 """Where a study keeps its points' names, by the key of their recipe."""
@@ -81,7 +89,7 @@ def to_entry(trial: FrozenTrial, names: Mapping[str, str]) -> Entry:
         values=values,
         recipe=attrs.get("recipe", {}),
         rows=rows,
-        reason=reason,
+        reason=printable(" ".join(reason.split())),
         started="recipe" in attrs,
         point=names.get(recipe_key(values), "") if names else "",
         seed=attrs.get("seed"),
@@ -146,9 +154,10 @@ def read_entries(study_name: str, storage: BaseStorage) -> list[Entry]:
         return []
     names = storage.get_study_user_attrs(study).get(NAMES, {})
     trials = storage.get_all_trials(study, deepcopy=False)
-    for trial in trials:
-        _require_ours(trial)
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+    require_ours(trials)
+    if not isinstance(names, dict) or not all(
+        isinstance(name, str) and name.isprintable() for name in names.values()
+    ):
         raise _damaged("study", "names of points that are none")
     return EntryReader(names).read(trials)
 
@@ -161,7 +170,7 @@ class _Attrs(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    origin: str = ""
+    origin: str = Field("", pattern=r"^(default|point|grid|sampler|extends [0-9]{1,9})?$")
     values: dict[str, Knob] = {}
     recipe: dict[str, Knob] = {}
     reason: str = ""
@@ -180,11 +189,26 @@ class _Row(BaseModel):
     seconds: float
 
 
-def _require_ours(trial: FrozenTrial) -> None:
-    """The storage takes any JSON for an attribute, so a damaged journal may hold any."""
+def require_ours(trials: Sequence[FrozenTrial]) -> None:
+    """The storage takes any JSON for an attribute, so a damaged journal may hold any.
+
+    Args:
+        trials: As the storage gives them.
+
+    Raises:
+        RunError: One is not what a search writes.
+    """
+    for trial in trials:
+        _require_one(trial)
+
+
+def _require_one(trial: FrozenTrial) -> None:
     attrs = trial.user_attrs
     try:
-        _Attrs.model_validate({name: attrs[name] for name in _Attrs.model_fields if name in attrs})
+        own = {name: attrs[name] for name in _Attrs.model_fields if name in attrs}
+        extends = _Attrs.model_validate(own).extends
+        if extends is not None and not 0 <= extends < trial.number:
+            raise _damaged(f"trial {trial.number}", f"trial {extends} as the one it goes on from")
         for epoch in trial.intermediate_values:
             row = attrs[f"row/{epoch}"]
             _Row.model_validate({name: row[name] for name in _Row.model_fields})

@@ -17,6 +17,7 @@ from tune.interruption import Interruption
 from tune.ledger import Ledger, Order
 from tune.patience import Patience
 from tune.temporary import temporary_folder
+from tune.trial_files import trial_folder
 
 __all__ = ["Job", "Observer", "execute"]
 
@@ -66,7 +67,7 @@ class Job:
 
     def folder(self, number: int) -> Path:
         """Where a trial keeps its files."""
-        return self.run_dir / "trials" / str(number)
+        return trial_folder(self.run_dir, number)
 
     def config(self, order: Order, ledger: Ledger) -> dict[str, Any]:
         """The plain data that ``tune.trainable.train`` works from."""
@@ -168,7 +169,7 @@ def _run_tuner(
 
     from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
     from tune.trainable import train
-    from tune.watch import NodeWatch, Watchdog
+    from tune.watch import NodeWatch, Silence, Watchdog
 
     searcher = LedgerSearcher(ledger, job, observers, interruption, deaths=deaths)
     with tempfile.TemporaryDirectory(dir=temporary_folder()) as scratch:
@@ -185,7 +186,11 @@ def _run_tuner(
                 storage_path=scratch,
                 verbose=0,
                 stop=StopWhen(interruption),
-                callbacks=[NodeWatch(searcher), Watchdog(ledger, searcher, job.patience)],
+                callbacks=[
+                    NodeWatch(searcher),
+                    Watchdog(ledger, searcher, job.patience),
+                    Silence(),
+                ],
                 # the searcher tries again, so that there is one count of deaths
                 failure_config=ray_tune.FailureConfig(max_failures=0),
             ),

@@ -18,9 +18,9 @@ from seglib.recipe import Recipe
 from tune.entries import Entry
 from tune.ledger import Ledger
 from tune.report import best_row
-from tune.trial import BEST, CASES, LAST, NOTES
+from tune.trial_files import BEST, CASES, LAST, NOTES, trial_folder
 
-__all__ = ["extend_trials"]
+__all__ = ["can_go_on", "extend_trials"]
 
 
 def extend_trials(ledger: Ledger, run_dir: Path, count: int) -> list[str]:
@@ -48,20 +48,18 @@ def extend_trials(ledger: Ledger, run_dir: Path, count: int) -> list[str]:
     return said + _hand_over(ledger, run_dir)
 
 
+def can_go_on(ledger: Ledger) -> bool:
+    """Is there a complete trial that the study's horizon allows more epochs?"""
+    return ledger.file.method != "grid" and bool(_list_able(ledger))
+
+
 def _choose(ledger: Ledger, count: int) -> list[Entry]:
     """The best of those that can go on and have not."""
     file, entries = ledger.file, ledger.entries()
     done = sum(e.extends is not None and e.recipe["epochs"] == file.horizon for e in entries)
     if done >= count:
         return []
-    taken = {entry.extends for entry in entries}
-    able = [
-        entry
-        for entry in entries
-        if entry.state == "COMPLETE"
-        and len(entry.rows) < file.horizon
-        and entry.number not in taken
-    ]
+    able = _list_able(ledger)
     if len(able) < count - done:
         trials = "1 complete trial" if len(able) == 1 else f"{len(able)} complete trials"
         found = f"{count}, but {trials} of less than {file.horizon} epochs"
@@ -73,10 +71,23 @@ def _choose(ledger: Ledger, count: int) -> list[Entry]:
     return able[: count - done]
 
 
+def _list_able(ledger: Ledger) -> list[Entry]:
+    """Complete trials that are shorter than the study's horizon, and not gone on with yet."""
+    entries = ledger.entries()
+    taken = {entry.extends for entry in entries}
+    return [
+        entry
+        for entry in entries
+        if entry.state == "COMPLETE"
+        and len(entry.rows) < ledger.file.horizon
+        and entry.number not in taken
+    ]
+
+
 def _require_checkpoints(chosen: Sequence[Entry], run_dir: Path, horizon: int) -> None:
     problems = []
     for entry in chosen:
-        place = run_dir / "trials" / str(entry.number) / LAST
+        place = trial_folder(run_dir, entry.number) / LAST
         wanted, hint = "", "a search keeps the checkpoints of its 5 best trials only"
         try:
             num_epochs = len(load_checkpoint(place)[0]["rows"])
@@ -97,8 +108,8 @@ def _hand_over(ledger: Ledger, run_dir: Path) -> list[str]:
     for entry in entries.values():
         if entry.extends is None or entry.state != "RUNNING":
             continue
-        source = run_dir / "trials" / str(entry.extends)
-        folder = run_dir / "trials" / str(entry.number)
+        source = trial_folder(run_dir, entry.extends)
+        folder = trial_folder(run_dir, entry.number)
         if (folder / LAST).exists():
             continue
         sentence = _tell(entries[entry.extends], Recipe(**entry.recipe))

@@ -95,7 +95,7 @@ def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Consol
     else:
         table = build_leaderboard(study, entries)
         settings = console.width >= _WIDTH_FOR_SETTINGS
-        console.print(render_leaderboard(study, table, settings=settings))
+        console.print(render_leaderboard(study, table, settings=settings), markup=False)
         point = best_point(study, entries)
         said = _winner(study, best, entries) if point is None else _winning_point(study, point)
         console.print(said, markup=False, highlight=False)
@@ -176,7 +176,8 @@ def _refusals(entries: Sequence[Entry]) -> list[str]:
     reasons = [entry.reason for entry in entries if entry.state == "FAIL" and not entry.started]
     if not reasons:
         return []
-    return [f"{len(reasons)} proposals could not run here, such as: {reasons[-1]}"]
+    many = "1 proposal was" if len(reasons) == 1 else f"{len(reasons)} proposals were"
+    return [f"{many} never started, the last as {reasons[-1]}"]
 
 
 def count_states(entries: Sequence[Entry], *, held: bool = True) -> str:
@@ -246,6 +247,9 @@ def _winner(study: StudyFile, best: Entry, entries: Sequence[Entry]) -> str:
         text += f", {gain:+.4f} against the default recipe"
         if default is not None and len(default.rows) != len(best.rows):
             text += f" (of {len(default.rows)} epochs, not {len(best.rows)})"
+    if default is not None and not default.started and default.state == "FAIL":
+        text += "; what tuning gained is not known, as the default recipe is "
+        text += default.reason
     return f"{text}\n  {_settings(best.values)}"
 
 

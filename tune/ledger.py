@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from seglib.recipe import Recipe
 from tune.agenda import Planned, add_extension, add_trial, settle_agenda
-from tune.entries import NAMES, Entry, EntryReader
+from tune.entries import NAMES, Entry, EntryReader, require_ours
 from tune.history import History
 from tune.strategies import build_pruner
 from tune.study_file import StudyFile
@@ -63,6 +63,7 @@ class Ledger:
         self._infeasible = infeasible
         self._maximize = study.metric.goal == "maximize"
         self._study = _open_study(study, storage)
+        require_ours(self._frozen())
         if "uid" not in self._study.user_attrs:
             self._study.set_user_attr("uid", secrets.token_hex(4))
         self.uid: str = self._study.user_attrs["uid"]

@@ -23,7 +23,7 @@ class Patience:
     Args:
         own_s: The least, once a trial has two epochs of its own.
         others_s: The least before that, when any epoch of the study is known.
-        unknown_s: How long the first epoch of all may take.
+        unknown_s: How long the first epoch of all may take, and scoring after the last one.
     """
 
     own_s: float = 60.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from seglib.cost import MEMORY_ERROR, count_parameters, estimate_memory_gb
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.recipe import Recipe
+from tune.feasibility import why_infeasible
 from tune.request import Request
 from tune.run import DEMO
 from tune.space import Value, show
@@ -47,6 +48,7 @@ def describe_plan(request: Request, console: Console) -> None:
         ("split", _split(study)),
         ("stopping", _stopping(study)),
         ("budget", _budget(study)),
+        *_limits(study),
         ("run directory", str((request.out / study.folder_name).resolve())),
     ]  # fmt: skip
     lines += [("note", note) for note in study.notes]
@@ -54,7 +56,7 @@ def describe_plan(request: Request, console: Console) -> None:
         lines.append(("of no use here", ", ".join(study.ignored)))
     for name, text in lines:
         console.print(f"{name + ':':15} {text}", markup=False, highlight=False, soft_wrap=True)
-    console.print(_space_table(study))
+    console.print(_space_table(study), markup=False)
     if study.rows:
         _describe_rows(study, console)
     else:
@@ -94,7 +96,7 @@ def _search(study: StudyFile) -> str:
         points = "1 point" if len(study.rows) == 1 else f"{len(study.rows)} points"
         size = f"{points}{seeds}: {size}"
     given = study.points and study.method != "grid"
-    points = f", {len(study.points)} given points first" if given else ""
+    points = f", given points first: {len(study.points)}" if given else ""
     return f"{study.method}, {study.metric.goal} {study.metric.name}, {size}{points}"
 
 
@@ -137,6 +139,17 @@ def _budget(study: StudyFile) -> str:
     return ", ".join(parts) or "none"
 
 
+def _limits(study: StudyFile) -> list[tuple[str, str]]:
+    """What no trial, or all their files, may be more than."""
+    said = {
+        "memory": ("{:g} GB", study.constraints.memory_gb),
+        "parameters": ("{:,}", study.constraints.parameters),
+        "checkpoints": ("{:g} GB", study.constraints.disk_gb),
+    }
+    parts = [f"{name} {form.format(most)}" for name, (form, most) in said.items() if most]
+    return [("limits", ", ".join(parts))] if parts else []
+
+
 def _space_table(study: StudyFile) -> Table:
     rows = study.space.describe()
     names = ["parameter", "values", *(["when"] if any(row[2] for row in rows) else [])]
@@ -167,7 +180,7 @@ def _describe_rows(study: StudyFile, console: Console) -> None:
             *_cost(study, Recipe(**row.values)),
             *([published.get(row.name, "–")] if published else []),
         )
-    console.print(table)
+    console.print(table, markup=False)
     console.print(f"memory: {_memory_means(study)}", markup=False, highlight=False, soft_wrap=True)
     if len(study.rows) > _MOST_ROWS:
         console.print(f"and {len(study.rows) - _MOST_ROWS} points more", markup=False)
@@ -186,15 +199,23 @@ def _differences(study: StudyFile, values: Mapping[str, Value]) -> str:
 
 def _cost(study: StudyFile, recipe: Recipe) -> tuple[str, str]:
     """Weights, and memory of a trial."""
-    available = study.data.channels or recipe.channels.split("+")
-    channels = len(recipe.seen_channels(available))
-    named = len(study.data.classes or ()) or _NUM_CLASSES_GUESS[study.data.target]
-    logits = {"binary": 1, "regions": named, "organs": named + 1}[study.data.target]
-    sizes = {"num_channels": channels, "num_logits": logits}
+    sizes = _sizes(study, recipe)
     memory = estimate_memory_gb(
         recipe, **sizes, image_size=study.data.image_size, on_gpu=_on_gpu(study)
     )
     return f"{count_parameters(recipe, **sizes):,}", _size(memory)
+
+
+def _sizes(study: StudyFile, recipe: Recipe) -> dict[str, int]:
+    """Channels into the network and out of it, as far as the file alone tells them."""
+    channels = len(recipe.seen_channels(_available(study, recipe)))
+    named = len(study.data.classes or ()) or _NUM_CLASSES_GUESS[study.data.target]
+    logits = {"binary": 1, "regions": named, "organs": named + 1}[study.data.target]
+    return {"num_channels": channels, "num_logits": logits}
+
+
+def _available(study: StudyFile, recipe: Recipe) -> Sequence[str]:
+    return study.data.channels or recipe.channels.split("+")
 
 
 def _memory_means(study: StudyFile) -> str:
@@ -221,6 +242,17 @@ def _describe_default(study: StudyFile, console: Console) -> None:
     text = f"trial 0, the default recipe: {weights} parameters, memory {memory}"
     text += f" ({_memory_means(study)})"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+    reason = why_infeasible(
+        recipe,
+        study.constraints,
+        channels=_available(study, recipe),
+        num_logits=_sizes(study, recipe)["num_logits"],
+        image_size=study.data.image_size,
+        on_gpu=_on_gpu(study),
+    )
+    if reason:
+        text = f"  it will not be trained: {reason}; so nothing will say what tuning gained"
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
     shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
     console.print(
         "  " + ", ".join(f"{k}={v}" for k, v in shown.items()), markup=False, highlight=False

@@ -13,6 +13,7 @@ from tune.ledger import Ledger, Order
 from tune.report import best_entry, best_point, build_leaderboard
 from tune.run_directory import RunDirectory
 from tune.study import StudyFile
+from tune.trial_files import RECIPE, trial_folder
 from tune.yaml_lines import write_yaml
 
 __all__ = ["ReportWriter"]
@@ -45,7 +46,7 @@ class ReportWriter:
 
     def started(self, order: Order) -> None:
         """Write the trial's recipe beside its other files."""
-        path = self._folder.path / "trials" / str(order.number) / "recipe.yaml"
+        path = trial_folder(self._folder.path, order.number) / RECIPE
         write_whole(path, write_yaml(order.recipe.model_dump()))
 
     def reported(self, number: int, row: dict[str, float]) -> None:

@@ -15,6 +15,7 @@ from tune.entries import Entry
 from tune.ledger import Ledger, Order
 from tune.report import best_row
 from tune.study_file import StudyFile
+from tune.trial_files import BEST, LAST, trial_folder
 
 __all__ = ["CheckpointKeeper", "Quota"]
 
@@ -163,15 +164,15 @@ class CheckpointKeeper:
         """As many of the best as there is room for."""
         kept: set[int] = set()
         for entry in best:
-            folder = self._folder(entry)
-            size = _size_gb(folder / name for name in ("last.pt", "best.pt"))
+            folder = trial_folder(self._run_dir, entry.number)
+            size = _size_gb(folder / name for name in (LAST, BEST))
             if size <= free_gb:
                 kept.add(entry.number)
                 free_gb -= size
         return kept
 
     def _folder(self, entry: Entry) -> Path:
-        return self._run_dir / "trials" / str(entry.number) / "checkpoint"
+        return (trial_folder(self._run_dir, entry.number) / LAST).parent
 
 
 def _size_gb(files: Iterable[Path]) -> float:

@@ -50,6 +50,7 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         Interrupted: A signal came while nothing was in training.
     """
     study = request.load_to_train()
+    from tune.announcement import announce
     from tune.cluster import check_address
     from tune.division import divide
     from tune.extension import extend_trials
@@ -75,7 +76,7 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, store=store, split=splits.search_part(), study=study)
         folder.write_environment(store, request.storage)
-        _announce(ledger, store, job, num_locked=len(splits.test), console=console)
+        announce(ledger, store, job, num_locked=len(splits.test), console=console)
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
         if code == 1:  # why is said; who is to mend it looks for nothing else
             return code
@@ -183,38 +184,13 @@ def _concurrent(study: StudyFile, address: str) -> int | None:
     """No more trials are asked for than can run: a proposal made late knows more."""
     if address != "local":
         return study.resources.concurrent
-    fits = max(1, len(os.sched_getaffinity(0)) // _cpus(study))
+    fits = len(os.sched_getaffinity(0)) // _cpus(study)
+    if gpus := _gpus_per_trial(study):
+        import torch
+
+        fits = min(fits, int(torch.cuda.device_count() / gpus))
+    fits = max(fits, 1)
     return min(study.resources.concurrent or fits, fits)
-
-
-def _announce(ledger: Ledger, store: Store, job: Job, *, num_locked: int, console: Console) -> None:
-    study = ledger.file
-    _say_kept(ledger, console)
-    unit = "patients" if job.split.by == "patient" else "SLICES"
-    lines = [
-        f"{study.name}: {study.method}, {study.metric.name} ({study.metric.goal}), "
-        f"{study.num_planned or 'unbounded'} trials of up to {study.horizon} epochs",
-        f"data: {store.info.num_slices} slices of {store.info.num_cases} cases "
-        f"({store.info.num_groups} patients), {store.image_size} px, "
-        f"{', '.join(store.channels)} -> {', '.join(store.target.classes)}",
-        f"split: {len(job.split.train)} train, {len(job.split.val)} validation, "
-        f"{num_locked} locked for testing ({unit})",
-    ]
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    console.print(f"run directory: {job.run_dir}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _say_kept(ledger: Ledger, console: Console) -> None:
-    """What an edit of the study file did to the trials that stood there before."""
-    from tune.leaderboard import say_older
-    from tune.report import older_entries
-
-    if older := older_entries(ledger.file, ledger.entries()):
-        console.print(f"{say_older(older)}: kept, and not trained again", markup=False)
-    if outside := ledger.num_outside:
-        which = "1 trial lies" if outside == 1 else f"{outside} trials lie"
-        console.print(f"{which} outside the new space: kept, but they guide the search no longer")
 
 
 def _train(
@@ -227,6 +203,7 @@ def _train(
     quota: Quota | None,
 ) -> int:
     """Run what the ledger asks for, and write what was found; returns the exit code."""
+    from tune.announcement import say_nothing_left
     from tune.report_writer import ReportWriter
 
     code = 0
@@ -235,7 +212,7 @@ def _train(
         if code == 1:
             return code
     else:
-        console.print("nothing is left to train; --trials +N asks for more", markup=False)
+        say_nothing_left(ledger, console)
     ReportWriter(ledger, folder).write()
     return code
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 from typing_extensions import TypedDict
 
 __all__ = ["read_starts"]
@@ -21,7 +21,7 @@ class _Counts(TypedDict):
 
 class _Data(TypedDict, total=False):
     __pydantic_config__ = _ANY_MORE  # type: ignore[misc]
-    key: str
+    key: Annotated[str, Field(pattern="^[0-9A-Za-z]{1,64}$")]
     phantom: bool
     layout: str
     channels: list[str]

@@ -260,7 +260,7 @@ def _conclude(suite: Suite, request: Request, console: Console) -> None:
     title = f"{suite.name}: best epoch on the validation cases, mean over seeds"
     console.rule()
     console.print(title + (", PHANTOMS" if demo else ""), style="bold", markup=False)
-    console.print(render_lines(lines))
+    console.print(render_lines(lines), markup=False)
     for note in dict.fromkeys(study.published.note for study in suite.studies):
         if note:
             console.print(f"published: {note}", markup=False, highlight=False, soft_wrap=True)

@@ -34,6 +34,7 @@ class TensorBoardTracker:
         """Open the trial's event file."""
         from tensorboardX import SummaryWriter
 
+        self.finished(order.number)  # its process may have died, and it begins once more
         folder = self._folder / "tensorboard" / str(order.number)
         known = list(self._ledger.entry(order.number).rows)
         self._writers[order.number] = SummaryWriter(str(folder), purge_step=1 if known else None)

@@ -24,33 +24,14 @@ from seglib.files import clear_unfinished, write_whole, writing
 from seglib.fit import Epoch, fit
 from seglib.memory import give_back
 from seglib.recipe import Recipe
+from tune.trial_files import BEST, CASES, EPOCHS, FINAL, LAST, LEGACY, NOTES
 
-__all__ = [
-    "BEST",
-    "CASES",
-    "EPOCHS",
-    "FAILURE",
-    "FINAL",
-    "HALT",
-    "LAST",
-    "LEGACY",
-    "NOTE",
-    "NOTES",
-    "ROW",
-    "run_trial",
-]
+__all__ = ["FAILURE", "HALT", "NOTE", "ROW", "run_trial"]
 
 ROW = "row"
 FAILURE = "failure"
 HALT = "halt"
 NOTE = "note"
-LAST = "checkpoint/last.pt"
-BEST = "checkpoint/best.pt"
-EPOCHS = "epochs.csv"
-CASES = "cases.csv"
-FINAL = "final.csv"
-LEGACY = "legacy.csv"
-NOTES = "notes.txt"
 
 Row = dict[str, float]
 Report = Callable[[dict[str, Any]], None]

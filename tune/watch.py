@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 from ray.tune import Callback
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from tune.adapters import LedgerSearcher
 from tune.cluster import NodeLostError, find_dead
@@ -15,9 +16,16 @@ from tune.ledger import Ledger
 from tune.patience import Patience
 from tune.trial import ROW
 
-__all__ = ["NodeWatch", "Watchdog"]
+__all__ = ["NodeWatch", "Silence", "Watchdog"]
 
 _LONGEST_TICK_S = 1.0
+
+
+class Silence(TrialProgressCallback):  # type: ignore[misc]
+    """Stands where Ray would put what prints trials: the screen is the observers'."""
+
+    def _print(self, msg: str) -> None:
+        """Nothing: of a trial that ends without a new epoch Ray would say so."""
 
 
 class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
@@ -98,13 +106,19 @@ class Watchdog(Callback):  # type: ignore[misc]
         """Watch it no longer."""
         self._watched.pop(trial.trial_id, None)
 
+    def _limit_s(self, watched: _Watched) -> float:
+        """After the last epoch whole cases are scored, and no epoch tells how long that takes."""
+        if len(watched.own) >= watched.trial.config["recipe"]["epochs"]:
+            return self._patience.unknown_s
+        return self._patience.limit_s(watched.own, self._slowest_s)
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Ray's regular tick, ten times a second."""
         now = time.monotonic()
         self._clock += min(now - self._last_tick, _LONGEST_TICK_S)
         self._last_tick = now
         for trial_id, watched in self._watched.items():
-            limit_s = self._patience.limit_s(watched.own, self._slowest_s)
+            limit_s = self._limit_s(watched)
             actor = watched.trial.temporary_state.ray_actor
             if self._clock - watched.heard_at > limit_s and actor is not None:
                 watched.heard_at = self._clock  # once more after as long, should it live on

@@ -80,6 +80,7 @@ def prepare(
         UnwritableError: ``root`` takes no more files.
     """
     _check_source(spec, source)
+    root = root.resolve()  # as the store names its files
     with writing(root):
         (root / "stores").mkdir(parents=True, exist_ok=True)
         folder = source if source is not None else _phantoms(spec, root)

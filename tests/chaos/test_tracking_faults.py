@@ -74,7 +74,8 @@ def tell(folder: Path, url: str, count: int = OPEN) -> Told:
     (folder / "tiny.yaml").write_text(TINY_STUDY)
     answer = subprocess.run(
         [sys.executable, "-c", TELL, str(folder / "tiny.yaml"), str(count)],
-        env=at(url), cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200,
+        env=at(url) | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=folder, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     return Told(**json.loads(answer.stdout), said=answer.stderr)
@@ -116,7 +117,8 @@ def sync(folder: Path, url: str) -> None:
     wandb = shutil.which("wandb", path=str(Path(sys.executable).parent))
     assert wandb is not None
     places = [str(path) for path in folder.glob("wandb/offline-run-*")]
-    subprocess.run([wandb, "sync", *places], env=at(url), capture_output=True, check=True)
+    command = [wandb, "sync", *places]
+    subprocess.run(command, env=at(url), cwd=folder, capture_output=True, check=True)
 
 
 def assert_prompt(told: Told) -> None:

@@ -60,6 +60,11 @@ class Setup:
         )
         self.scheduler = LedgerScheduler(self.searcher)
 
+    def start(self, *trial_ids: str) -> None:
+        for one in trial_ids:
+            self.searcher.suggest(one)
+            self.searcher.note_start(one, f"actor-{one}")
+
     def result(self, trial_id: str, result: dict[str, Any]) -> str:
         return self.scheduler.on_trial_result(
             None, SimpleNamespace(trial_id=trial_id), result | RAYS_OWN
@@ -177,17 +182,14 @@ def causes(setup: Setup) -> dict[int, list[str]]:
 
 
 def test_memory_monitor_is_a_death_of_whom_it_ended_alone(setup: Setup) -> None:
-    for name in "abc":
-        setup.searcher.suggest(name)
-        setup.searcher.note_start(name, f"actor-{name}")
+    setup.start("a", "b", "c")
     fault = setup.searcher.close(short_of_memory("actor-b", "actor-z"))
     assert fault == Fault("Ray's memory monitor ended a trial", at_work=3, of_memory=True)
     assert causes(setup) == {1: ["killed by Ray's memory monitor: 7.74 of 23.54 GB in use"]}
 
 
 def test_memory_monitor_that_names_nobody_is_a_death_of_all(setup: Setup) -> None:
-    for name in "ab":
-        setup.searcher.suggest(name)
+    setup.start("a", "b")
     setup.searcher.close(short_of_memory())
     assert list(causes(setup)) == [0, 1]
 
@@ -210,14 +212,20 @@ def test_memory_monitor_that_names_nobody_is_a_death_of_all(setup: Setup) -> Non
 def test_failure_of_ray_is_a_death_of_all_at_work(
     setup: Setup, error: BaseException, what: str, cause: str
 ) -> None:
-    for name in "ab":
-        setup.searcher.suggest(name)
+    setup.start("a", "b")
     assert setup.searcher.close(error) == Fault(what, at_work=2)
     assert causes(setup) == {0: [cause], 1: [cause]}
 
 
+def test_trial_that_waits_for_its_process_has_not_died(setup: Setup) -> None:
+    setup.start("a")
+    setup.searcher.suggest("b")
+    assert setup.searcher.close(NodeLostError("it died")).at_work == 1
+    assert list(causes(setup)) == [0]
+
+
 def test_what_ends_with_the_search_has_not_died(setup: Setup) -> None:
-    setup.searcher.suggest("a")
+    setup.start("a")
     with setup.interruption.winding_down():
         setup.interruption.note(15, None)
     assert setup.searcher.close(RuntimeError("torn down")).at_work == 1

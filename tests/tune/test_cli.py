@@ -132,7 +132,7 @@ def test_run_directory_in_use_is_refused(
     ("name", "text", "said"),
     [
         ("journal.log", None, "journal.log: 1 problem\n  line 3: found 'garbage'"),
-        ("splits.json", '{"train":', "splits.json: 1 problem\n  splits: found an unreadable file"),
+        ("splits.json", '{"train":', "splits.json: 1 problem\n  sha256: found "),
         ("study.yaml", "name: [", "study.yaml: 1 problem"),
         ("environment.json", "{", "environment.json: 1 problem"),
     ],

@@ -18,7 +18,8 @@ from tune.extension import extend_trials
 from tune.history import History
 from tune.ledger import Ledger
 from tune.request import Request
-from tune.trial import FAILURE, LAST, NOTES, ROW, run_trial
+from tune.trial import FAILURE, ROW, run_trial
+from tune.trial_files import LAST, NOTES
 
 pytestmark = pytest.mark.fault("edited")
 
@@ -85,7 +86,7 @@ def test_asked_again_nothing_is_done_twice_and_more_means_more(finished: Path) -
     order = ledger.ask()
     assert order is not None
     for epoch, score in ((4, 0.9), (5, 0.95)):
-        assert not ledger.report(4, {"epoch": epoch, "score": score})
+        assert not ledger.report(4, {"epoch": epoch, "score": score, "seconds": 1.0})
     ledger.finish(4)
     assert ledger.ask() is None  # the cap is reached, and an extension does not count
     assert extensions(extend(finished, 1)[0]) == [(4, 2, "COMPLETE")]
@@ -96,7 +97,7 @@ def test_asked_again_nothing_is_done_twice_and_more_means_more(finished: Path) -
 def test_extended_trial_can_be_extended_from_the_same_seed(finished: Path) -> None:
     ledger, _ = extend(finished, 1)
     for epoch in (4, 5):
-        ledger.report(4, {"epoch": epoch, "score": 0.9})
+        ledger.report(4, {"epoch": epoch, "score": 0.9, "seconds": 1.0})
     ledger.finish(4)
     save(finished, 4, 5)
     longest, _ = extend(finished, 1, "epochs=7", "early_terminate.type=none")
@@ -108,7 +109,9 @@ def test_extended_trial_can_be_extended_from_the_same_seed(finished: Path) -> No
 
 def test_no_rung_stops_it_and_no_sampler_hears_of_it_twice(finished: Path) -> None:
     ledger, _ = extend(finished, 1, "epochs=9", "method=bayes")
-    assert not any(ledger.report(4, {"epoch": epoch, "score": 0.0}) for epoch in range(4, 9))
+    assert not any(
+        ledger.report(4, {"epoch": epoch, "score": 0.0, "seconds": 1.0}) for epoch in range(4, 9)
+    )
     history = History(ledger.file)
     assert [history._place(t).state.name for t in ledger._frozen()] == ["COMPLETE"] * 4 + ["FAIL"]
 

@@ -17,10 +17,10 @@ from rich.console import Console
 
 from seglib.recipe import Recipe
 from tests.tune.test_ledger import play, row
+from tune.announcement import say_kept
 from tune.entries import Entry, read_entries
 from tune.history import History
 from tune.ledger import Ledger
-from tune.run import _say_kept
 from tune.storage import open_storage, view_storage
 from tune.strategies import build_sampler
 from tune.study_file import load_study
@@ -190,7 +190,7 @@ def test_trials_outside_are_told_of(tmp_path: Path) -> None:
     search, console = Search(tmp_path), Console(file=io.StringIO(), width=100)
     search.run(3)
     search.edit(*EDITS["range moved away"])
-    _say_kept(search.open(9), console)
+    say_kept(search.open(9), console)
     assert "3 trials lie outside the new space" in console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -85,9 +85,17 @@ def test_first_epoch_of_all_has_the_longest_time(watch: Watch) -> None:
 
 def test_each_epoch_has_its_time_anew(watch: Watch) -> None:
     watch.start()
-    for epoch in (1, 2, 3):
+    for epoch in (1, 2):
         watch.report(epoch)
         assert watch.wait(9) == 0
+    assert watch.wait(2) == 1
+
+
+def test_scoring_after_the_last_epoch_has_the_longest_time(watch: Watch) -> None:
+    watch.start()
+    for epoch in range(1, watch.trial.config["recipe"]["epochs"] + 1):
+        watch.report(epoch)
+    assert watch.wait(999) == 0
     assert watch.wait(2) == 1
 
 

@@ -73,6 +73,15 @@ def test_failure_is_told_with_its_reason(study_path: Path) -> None:
     assert "trial 0 failed: RuntimeError: CUDA error" in text_of(console)
 
 
+def test_reason_cannot_command_the_terminal(study_path: Path) -> None:
+    ledger, console = open_ledger(study_path), paper()
+    order = ledger.ask()
+    assert order is not None
+    ledger.finish(order.number, "OSError: no file \x1b[2Jx\n  in two lines")
+    show_leaderboard(ledger.file, ledger.entries(), console)
+    assert r"trial 0 failed: OSError: no file \x1b[2Jx in two lines" in text_of(console)
+
+
 def test_proposal_that_cannot_fit_is_counted_apart(study_path: Path) -> None:
     study = load_study(study_path, demo=False)
     storage = open_storage(study_path.parent / "journal.log")
@@ -106,7 +115,7 @@ def test_refused_proposals_are_told_with_a_reason(study_path: Path) -> None:
     assert ledger.ask() is None
     console = paper()
     assert not show_leaderboard(study, ledger.entries(), console)
-    assert "proposals could not run here, such as: infeasible: 120.3 GB" in text_of(console)
+    assert "never started, the last as infeasible: 120.3 GB" in text_of(console)
 
 
 def test_status_writes_nothing_and_takes_no_lock(run: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 
+from seglib.errors import RunError
 from seglib.recipe import Recipe
 from tune.agenda import add_trial, list_planned
 from tune.ledger import Ledger, Order
@@ -226,6 +227,27 @@ def test_torn_last_line_is_cut_and_the_rest_kept(study_path: Path) -> None:
     assert all(json.loads(line) for line in added.splitlines())
     assert again.entry(0).state == "COMPLETE"
     assert cut_torn_line(journal) == 0
+
+
+def test_row_that_was_taken_out_of_the_journal_is_refused_before_anything_is_asked(
+    study_path: Path,
+) -> None:
+    ledger = open_ledger(study_path)
+    order = ledger.ask()
+    assert order is not None
+    play(ledger, order, [0.5, 0.6])
+    journal = study_path.parent / "journal.log"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines if b'"row/2"' not in line))
+    with pytest.raises(RunError, match="trial 0: found no such row"):
+        open_ledger(study_path)
+
+
+def test_trial_that_goes_on_from_itself_is_refused(study_path: Path) -> None:
+    ledger = open_ledger(study_path)
+    ledger._study._storage.set_trial_user_attr(ledger._trial(0)._trial_id, "extends", 0)
+    with pytest.raises(RunError, match="trial 0: found trial 0 as the one it goes on from"):
+        open_ledger(study_path)
 
 
 def test_a_dead_owners_lock_does_not_hold_anybody_up(study_path: Path) -> None:

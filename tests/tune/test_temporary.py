@@ -23,7 +23,7 @@ input()
 
 
 @pytest.mark.fault("driver-killed")
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, None])
+@pytest.mark.parametrize("end", [signal.SIGKILL, None])
 def test_however_the_owner_ends_its_folder_goes_and_who_writes_there(
     end: signal.Signals | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

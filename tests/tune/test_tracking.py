@@ -61,6 +61,20 @@ def test_tensorboard_shows_every_epoch(study_path: Path, tmp_path: Path) -> None
     tracker.finished(1)
 
 
+def test_tensorboard_of_a_trial_that_died_leaves_no_file_open(
+    study_path: Path, tmp_path: Path
+) -> None:
+    ledger = open_ledger(study_path)
+    tracker = TensorBoardTracker(ledger, tmp_path)
+    order = ledger.ask()
+    assert order is not None
+    before = threading.active_count()
+    for _ in range(3):
+        tracker.started(order)
+    assert threading.active_count() == before + 1
+    tracker.close()
+
+
 def test_tensorboard_of_a_continued_trial_has_each_epoch_once(
     study_path: Path, tmp_path: Path
 ) -> None:

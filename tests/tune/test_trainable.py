@@ -17,7 +17,8 @@ from seglib.errors import DivergedError, InfeasibleError
 from seglib.fit import Epoch
 from tune import trainable, trial
 from tune.trainable import train
-from tune.trial import BEST, CASES, EPOCHS, FAILURE, LAST, NOTE, ROW
+from tune.trial import FAILURE, NOTE, ROW
+from tune.trial_files import BEST, CASES, EPOCHS, LAST
 
 Config = dict[str, Any]
 MEASURED = ("seconds", "peak_memory_mb")

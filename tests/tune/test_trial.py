@@ -20,7 +20,8 @@ from seglib.unet import UNet
 from tests.tune.test_trainable import build_config
 from tune import trial
 from tune.cli import main
-from tune.trial import CASES, EPOCHS, FAILURE, FINAL, LAST, LEGACY, NOTES, ROW, run_trial
+from tune.trial import FAILURE, ROW, run_trial
+from tune.trial_files import CASES, EPOCHS, FINAL, LAST, LEGACY, NOTES
 
 Run = Callable[..., list[dict[str, Any]]]
 FILES = (FINAL, LEGACY)

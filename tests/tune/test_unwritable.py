@@ -24,7 +24,8 @@ from tests.tune.test_trainable import build_config
 from tune.ledger import Ledger
 from tune.storage import open_storage, view_storage
 from tune.study_file import load_study
-from tune.trial import EPOCHS, HALT, LAST, ROW, run_trial
+from tune.trial import HALT, ROW, run_trial
+from tune.trial_files import EPOCHS, LAST
 
 pytestmark = pytest.mark.fault("disk")
 

@@ -20,12 +20,10 @@ from tune.reporting.ablation import case_scores
 from tune.reporting.factors import describe_points
 from tune.run_view import RunView, find_runs, view_run
 from tune.study_file import StudyFile
+from tune.trial_files import FINAL, LEGACY, NOTES, trial_folder
 
 __all__ = ["PointData", "RunData", "TrialData", "gather"]
 
-FINAL = "final.csv"
-LEGACY = "legacy.csv"
-NOTES = "notes.txt"
 _TEXT = {"case": "str", "class": "str"}
 _NEEDED = {FINAL: ("case", "class", "tp", "fn", "dice"), LEGACY: ("batch_dice",)}
 _MOST_BYTES = 2**28
@@ -198,7 +196,7 @@ def _name(entry: Entry, settings: Mapping[str, str], study: StudyFile) -> str:
 
 
 def _read_trial(run: Path, entry: Entry) -> TrialData:
-    folder = run / "trials" / str(entry.number)
+    folder = trial_folder(run, entry.number)
     complete, notes = entry.state == "COMPLETE", folder / NOTES
     legacy = _read_table(folder / LEGACY) if complete else None
     return TrialData(

@@ -92,7 +92,7 @@ def show_report(folder: Path, console: Console, storage: str | None = None) -> N
     page = _write(folder, runs)
     for text in dict.fromkeys(text for run in runs for text in warn_run(run)):
         console.print(text, style="bold red", markup=False, highlight=False)
-    console.print(render_points(runs, wide=console.width >= _WIDTH_FOR_ALL))
+    console.print(render_points(runs, wide=console.width >= _WIDTH_FOR_ALL), markup=False)
     effects = [effect for block in compare(runs) for effect in block.effects]
     console.print(say_lead(runs, effects), markup=False, highlight=False)
     console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)

@@ -45,6 +45,14 @@ def test_index_counts_what_the_arrays_hold(brats: Path, tmp_path: Path) -> None:
     assert store.info.num_groups == store.info.num_cases == 3
 
 
+def test_root_may_be_named_from_the_working_folder(
+    brats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, again = (prepare(REGIONS, brats, Path("root")) for _ in range(2))
+    assert first.path == again.path == tmp_path.resolve() / "root" / "stores" / first.key
+
+
 def test_spacing_follows_the_size(tmp_path: Path) -> None:
     write_patient(tmp_path / "brats", 0, size=2 * SIZE)
     spec = REGIONS.model_copy(update={"every": 3})
