@@ -123,8 +123,9 @@ def clear_unfinished(folder: Path) -> None:
     Args:
         folder: May be missing.
     """
-    for path in folder.glob(f"*{_UNFINISHED}"):
-        path.unlink()
+    with writing(folder):
+        for path in folder.glob(f"*{_UNFINISHED}"):
+            path.unlink()
 
 
 def flush(place: Path) -> None:

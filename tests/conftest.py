@@ -13,7 +13,7 @@ from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec, SplitSpec
 from seglib.data.splits import Split, make_splits
 from seglib.data.store import Store
-from tests.faults import FAULTS
+from tests.faults import FAULTS, TABLE, FaultTable
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,8 +23,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(f"{item.nodeid}: no fault {mark.args}; see tests/faults.py")
 
 
-def pytest_configure() -> None:
-    """Undo what nohup or a shell's `&` did: what a process ignores, its children ignore, too."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fault-table", action="store_true", help="write docs/reliability.md anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--fault-table"):
+        config.pluginmanager.register(FaultTable(TABLE))
+    # Undo what nohup or a shell's `&` did: what a process ignores, its children ignore, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
+from seglib.errors import Problem, StudyFileError
 from tune.request import Request
 from tune.study_file import StudyFile
 
@@ -57,6 +58,7 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
     from tune.run_directory import RunDirectory
 
     check_address(request.address)
+    _require_gpus(study, request.address)
     folder = RunDirectory((request.out / study.folder_name).resolve())
     with folder.locked():
         if study.data.layout in PHANTOM_LAYOUTS:
@@ -80,10 +82,7 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
         if code == 1:  # why is said; who is to mend it looks for nothing else
             return code
-        for note in store.info.notes:
-            if "own patient" in note:
-                console.print(f"note: {note}", style="yellow", markup=False)
-        if not _conclude(ledger, folder, console):
+        if not _conclude(ledger, folder, store, console):
             code = code or 1
         elif request.report and code < 128:
             from tune.reporting.page import add_report
@@ -169,11 +168,21 @@ def _job(
 
 
 def _gpus_per_trial(study: StudyFile) -> float:
-    if (wish := study.resources.gpus_per_trial) != "auto":
-        return float(wish)
     import torch
 
-    return 1.0 if torch.cuda.is_available() else 0.0
+    wish = study.resources.gpus_per_trial
+    return float(torch.cuda.is_available() if wish == "auto" else wish)
+
+
+def _require_gpus(study: StudyFile, address: str) -> None:
+    """Ray would wait without an end for a GPU that this machine does not have."""
+    import torch
+
+    wish, count = _gpus_per_trial(study), torch.cuda.device_count()
+    if address == "local" and wish > count:
+        wanted = f"at most {count}, as many as this machine has"
+        problem = Problem("resources.gpus_per_trial", f"{wish:g}", wanted)
+        raise StudyFileError(str(study.path), [problem])
 
 
 def _cpus(study: StudyFile) -> int:
@@ -241,10 +250,13 @@ def _execute(
         return execute(ledger, job, [*files, *trackers, screen], interruption)
 
 
-def _conclude(ledger: Ledger, folder: RunDirectory, console: Console) -> bool:
+def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Console) -> bool:
     """Show what was found; was anything?"""
     from tune.leaderboard import show_leaderboard
 
+    for note in store.info.notes:
+        if "own patient" in note:
+            console.print(f"note: {note}", style="yellow", markup=False)
     if not show_leaderboard(ledger.file, ledger.entries(), console):
         return False
     if ledger.file.data.layout in PHANTOM_LAYOUTS:

@@ -24,7 +24,7 @@ from tune.seal import digest, require_unbroken, seal
 from tune.start_records import read_starts
 from tune.storage import hide_password, open_storage
 from tune.study_file import StudyFile, load_study
-from tune.yaml_lines import write_yaml
+from tune.yaml_lines import MOST_BYTES, parse_yaml, write_yaml
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -100,7 +100,7 @@ class RunDirectory:
             RunError: Data, split, metric, method or seed differ from the trials' here.
         """
         resolved = study.resolved()
-        text = seal(write_yaml(resolved))
+        text = _write_out(study)
         if not self._is_begun():
             write_whole(self.study, text)
             return []
@@ -269,6 +269,16 @@ class RunDirectory:
             hint = "it is a record only: move it away and the search goes on"
             problem = Problem("environment", "a damaged file", "what a search wrote", hint)
             raise RunError(str(self.environment), [problem]) from None
+
+
+def _write_out(study: StudyFile) -> str:
+    """The whole study as one file; refused now if it could not be read back later."""
+    text = seal(write_yaml(study.resolved()))
+    if (size := len(text.encode())) > MOST_BYTES or parse_yaml(text)[1]:
+        found = f"{size} bytes when all its aliases are written out"
+        problem = Problem("file", found, f"at most {MOST_BYTES} bytes and fewer values")
+        raise StudyFileError(str(study.path), [problem])
+    return text
 
 
 def _groups(splits: Splits) -> set[str]:

@@ -89,13 +89,15 @@ def cut_torn_line(path: Path) -> int:
     text = path.read_bytes()
     whole = text.rfind(b"\n") + 1
     if whole < len(text):
-        os.truncate(path, whole)
+        with writing(path):
+            os.truncate(path, whole)
     return len(text) - whole
 
 
 def hide_password(url: str) -> str:
     """A database URL that may be shown and written down."""
-    return re.sub(r"//([^/@:]*):[^/]*@", r"//\1:***@", url)
+    url = re.sub(r"//([^/@:]*):[^/]*@", r"//\1:***@", url)
+    return re.sub(r"(?i)([?&](?:password|passwd|token)=)[^&#]*", r"\1***", url)
 
 
 def _replay(path: Path, read: Callable[[], BaseStorage]) -> BaseStorage:

@@ -19,9 +19,9 @@ import yaml
 from seglib.errors import Problem, StudyFileError
 from seglib.foreign import file_size
 
-__all__ = ["Node", "parse_yaml", "read_yaml", "write_yaml"]
+__all__ = ["MOST_BYTES", "Node", "parse_yaml", "read_yaml", "write_yaml"]
 
-_MAX_BYTES = 128_000
+MOST_BYTES = 128_000
 _MAX_NODES = 10_000
 _MAX_DEPTH = 40
 _LONGEST_KEY = 100  # every value remembers the keys above it, so long ones would multiply
@@ -242,9 +242,9 @@ def read_yaml(path: Path) -> tuple[Node, list[Problem]]:
     """
     try:
         size = file_size(path)
-        if size > _MAX_BYTES:
+        if size > MOST_BYTES:
             found = f"{size} bytes"
-            raise StudyFileError(str(path), [Problem("file", found, f"at most {_MAX_BYTES}")])
+            raise StudyFileError(str(path), [Problem("file", found, f"at most {MOST_BYTES}")])
         raw = path.read_bytes()
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

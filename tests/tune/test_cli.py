@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 import tune.run
 from seglib.data.store import Store
@@ -126,6 +127,13 @@ def test_run_directory_in_use_is_refused(
     with run_dir.locked():
         said = refused("run", "--space", study_path, "--out", run_dir.path.parent)
     assert "run.lock: found a search at work here (pid " in said
+
+
+def test_more_gpus_than_there_are_are_refused(refused: Refused, study_path: Path) -> None:
+    wish = f"resources.gpus_per_trial={torch.cuda.device_count() + 1}"
+    said = refused("run", "--space", study_path, "--out", study_path.parent / "o", "--set", wish)
+    assert "resources.gpus_per_trial: found" in said
+    assert not (study_path.parent / "o").exists()
 
 
 @pytest.mark.parametrize(

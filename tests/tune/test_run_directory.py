@@ -190,3 +190,14 @@ def test_part_without_any_class_is_refused_before_any_trial(
     with pytest.raises(DataError, match=r"split, (train|val) part: found no slice with any class"):
         folder.settle_splits(replace(store, index=index), study)
     assert not folder.splits.exists()
+
+
+def test_study_that_could_not_be_read_back_is_refused_before_it_is_written(
+    folder: RunDirectory, study_path: Path
+) -> None:
+    text = study_path.read_text()
+    study_path.write_text(f"{text}description: &long '{'x' * 70_000}'\nproject: *long\n")
+    study = load_study(study_path, demo=False)
+    with pytest.raises(StudyFileError, match=r"bytes when all its aliases are written out"):
+        folder.settle_study(study)
+    assert not folder.study.exists()

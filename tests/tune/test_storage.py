@@ -124,6 +124,7 @@ def test_database_remembers_as_a_journal_does(study_path: Path) -> None:
         ("postgresql://u@host/db", "postgresql://u@host/db"),
         ("mysql+pymysql://u:p:q@h/db?x=a@b", "mysql+pymysql://u:***@h/db?x=a@b"),
         ("sqlite:///a/b@c.db", "sqlite:///a/b@c.db"),
+        ("postgresql://h/db?user=u&Password=p@s&x=1", "postgresql://h/db?user=u&Password=***&x=1"),
     ],
 )
 def test_password_is_hidden_and_nothing_else(url: str, shown: str) -> None:
