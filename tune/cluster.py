@@ -18,7 +18,7 @@ from seglib.errors import Problem, RunError
 from seglib.files import require_room
 from tune.temporary import clear, temporary_folder
 
-__all__ = ["NodeLostError", "check_address", "find_dead", "running_ray"]
+__all__ = ["NodeLostError", "check_address", "find_dead", "require_disk", "running_ray"]
 
 _SECONDS_TO_CONNECT = 5.0
 _RAYS_MEGABYTES = 2  # of logs and such, some hundred kB were measured
@@ -82,7 +82,7 @@ def running_ray(address: str, cpus: int) -> Iterator[None]:
         TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="1000000000",
     )
     folder = temporary_folder() / "ray"
-    require_room(temporary_folder(), _RAYS_MEGABYTES)
+    require_disk()
     try:
         if address == "local":
             os.environ.pop("RAY_AUTH_TOKEN", None)
@@ -105,6 +105,15 @@ def running_ray(address: str, cpus: int) -> Iterator[None]:
             ray.shutdown()
     finally:
         clear(folder)
+
+
+def require_disk() -> None:
+    """See that Ray has room for its files: it does not say that the lack of it is its trouble.
+
+    Raises:
+        UnwritableError: The disk for temporary files is full.
+    """
+    require_room(temporary_folder(), _RAYS_MEGABYTES)
 
 
 def find_dead() -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from seglib.data.splits import Split
 from seglib.errors import RunError, UnwritableError
-from tune.cluster import NodeLostError, running_ray
+from tune.cluster import NodeLostError, require_disk, running_ray
 from tune.deaths import Deaths, Fault, in_a_line
 from tune.interruption import Interruption
 from tune.ledger import Ledger, Order
@@ -198,5 +198,6 @@ def _run_tuner(
         try:
             tuner.fit()
         except (Exception, NodeLostError) as error:
+            require_disk()  # or no trial is to blame
             return searcher.close(error)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from seglib.errors import Problem, RunError
 from seglib.files import writing
 
 __all__ = ["hold", "is_held"]
+
+_SECONDS_OF_A_LOOK = 0.5
 
 
 @contextmanager
@@ -29,9 +32,8 @@ def hold(folder: Path) -> Iterator[None]:
         RunError: Another process holds it, or it is no folder or cannot be locked.
         UnwritableError: It is read-only, or the disk is full.
     """
-    handle = _open(folder)
+    handle = _acquire(folder)
     try:
-        _lock(handle, folder)
         with writing(_path(folder)):
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
@@ -68,6 +70,22 @@ def _path(folder: Path) -> Path:
     return folder / "run.lock"
 
 
+def _acquire(folder: Path) -> int:
+    """The locked file that has the name now: a search that was refused may have removed it."""
+    while True:
+        handle = _open(folder)
+        try:
+            _lock(handle, folder)
+            if os.path.samestat(os.fstat(handle), _path(folder).stat()):
+                return handle
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
 def _open(folder: Path) -> int:
     try:
         with writing(folder):
@@ -80,8 +98,10 @@ def _open(folder: Path) -> int:
 
 
 def _lock(handle: int, folder: Path) -> None:
+    until = time.monotonic() + _SECONDS_OF_A_LOOK
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        while not _try_to_lock(handle, last=time.monotonic() >= until):
+            time.sleep(0.05)
     except BlockingIOError:
         owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
         found, hint = f"a search at work here ({owner})", "wait for it, or give another --out"
@@ -92,3 +112,14 @@ def _lock(handle: int, folder: Path) -> None:
         hint = "a network disk needs its lock service for that, Lustre the mount option flock"
         problem = Problem("--out", found, "a disk that keeps two searches apart", hint)
         raise RunError("command line", [problem]) from None
+
+
+def _try_to_lock(handle: int, *, last: bool) -> bool:
+    """Whoever only looks, as in :func:`is_held`, has the lock for a moment, too."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if last:
+            raise
+        return False
+    return True

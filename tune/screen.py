@@ -128,12 +128,14 @@ class LiveScreen:
                 no_wrap=True,
             )
         for number in sorted(running):
-            table.add_row(*self._cells(entries[number], running[number]), style="cyan")
+            cells = map(Text, self._cells(entries[number], running[number]))
+            table.add_row(*cells, style="cyan")
         for _ in range(self._most_running - len(running)):
             table.add_row()
         table.add_section()
         for place, entry in enumerate(self._ranked(entries, running)[:_MOST_ENDED_SHOWN]):
-            table.add_row(*self._cells(entry, None), style="bold green" if place == 0 else "")
+            cells = map(Text, self._cells(entry, None))  # not markup: a point may be named "[x]"
+            table.add_row(*cells, style="bold green" if place == 0 else "")
         return Group(Text(self._headline(entries), style="bold"), table)
 
     def _ranked(self, entries: Mapping[int, Entry], running: Mapping[int, Order]) -> list[Entry]:

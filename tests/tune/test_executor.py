@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seglib.data.splits import Split
-from seglib.errors import Problem, RunError
+from seglib.errors import Problem, RunError, UnwritableError
 from tests.tune.test_ledger import open_ledger, row
 from tune import executor
 from tune.deaths import Fault
@@ -159,3 +160,24 @@ def test_fault_that_follows_a_signal_starts_nothing_again(
     no_ray.setattr(executor, "_run_tuner", die)
     assert execute(open_ledger(study_path), job) == 143
     assert starts == [1]
+
+
+def test_full_disk_of_ray_is_no_death_of_a_trial(
+    study_path: Path, job: Job, no_ray: pytest.MonkeyPatch
+) -> None:
+    class Tuner:
+        def __init__(self, *args: object, **more: object) -> None:
+            pass
+
+        def fit(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full() -> None:
+        raise UnwritableError("/tmp", "the disk is full")
+
+    no_ray.setattr("ray.tune.Tuner", Tuner)
+    no_ray.setattr(executor, "require_disk", full)
+    ledger = open_ledger(study_path)
+    with pytest.raises(UnwritableError, match="the disk is full"):
+        execute(ledger, job)
+    assert {entry.state for entry in ledger.entries()} <= {"WAITING", "RUNNING"}

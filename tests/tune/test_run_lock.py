@@ -7,11 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from seglib.errors import RunError
+from tune import run_lock
 from tune.run_lock import hold, is_held
 
 HOLDER = (
@@ -63,3 +65,27 @@ def test_disk_that_cannot_lock_is_refused_and_the_remedy_told(
 def test_looking_at_a_folder_without_a_lock_makes_none(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_only_looks_turns_nobody_away(tmp_path: Path) -> None:
+    (tmp_path / "run.lock").touch()
+    look = os.open(tmp_path / "run.lock", os.O_RDONLY)
+    fcntl.flock(look, fcntl.LOCK_SH)
+    threading.Timer(0.1, os.close, [look]).start()
+    with hold(tmp_path):
+        assert is_held(tmp_path)
+
+
+def test_lock_without_a_name_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, refused = run_lock._lock, []
+
+    def lock_late(handle: int, folder: Path) -> None:
+        lock(handle, folder)
+        if not refused:  # another search was refused meanwhile, and left no file behind
+            refused.append(handle)
+            (folder / "run.lock").unlink()
+
+    monkeypatch.setattr(run_lock, "_lock", lock_late)
+    with hold(tmp_path):
+        assert refused
+        assert is_held(tmp_path)
