@@ -75,16 +75,19 @@ def _show_run(view: RunView, console: Console) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
     if not held and any(entry.state == "RUNNING" for entry in entries):
         console.print("no process is at it; the same command goes on from here", style="yellow")
-    show_leaderboard(study, entries, console)
+    show_leaderboard(study, entries, console, held=held)
 
 
-def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Console) -> bool:
+def show_leaderboard(
+    study: StudyFile, entries: Sequence[Entry], console: Console, *, held: bool = False
+) -> bool:
     """Print the best trials, the winner's settings and the failures.
 
     Args:
         study: What was searched.
         entries: All its trials.
         console: Where to print.
+        held: Is a process at work? Without one, nothing is running.
 
     Returns:
         Is there a best trial?
@@ -94,6 +97,8 @@ def show_leaderboard(study: StudyFile, entries: Sequence[Entry], console: Consol
         console.print("no epoch is in the ledger yet", style="bold yellow")
     else:
         table = build_leaderboard(study, entries)
+        if not held:
+            table["state"] = table["state"].replace("RUNNING", "UNFINISHED")
         settings = console.width >= _WIDTH_FOR_SETTINGS
         console.print(render_leaderboard(study, table, settings=settings), markup=False)
         point = best_point(study, entries)

@@ -175,6 +175,9 @@ def test_nothing_runs_where_no_process_is_at_it(run: Path) -> None:
     console = paper()
     show_status(run, console)
     assert "4 of 5 trials ended (2 complete, 2 pruned, 1 unfinished)" in text_of(console)
+    assert "UNFINISHED" in text_of(console)
+    assert "RUNNING" not in text_of(console)
     with RunDirectory(run).locked():
         show_status(run, console)
     assert "(2 complete, 2 pruned, 1 running)" in text_of(console)
+    assert "RUNNING" in text_of(console)

@@ -48,6 +48,13 @@ def test_plan_counts_the_parameters_of_trial_0_exactly(study_path: Path) -> None
     assert f"{count:,} parameters" in plan(Request(study_path, overrides=("channels=[t1, t2]",)))
 
 
+def test_plan_tells_limits_and_what_they_rule_out(study_path: Path) -> None:
+    assert "\nlimits:" not in plan(Request(study_path))
+    text = plan(Request(study_path, overrides=("constraints={memory_gb: 0.01, disk_gb: 2}",)))
+    assert "limits:         memory 0.01 GB, checkpoints 2 GB" in text
+    assert "it will not be trained: 0.5" in text
+
+
 def test_plan_of_a_grid_tells_its_size(study_path: Path) -> None:
     overrides = ("method=grid", "learning_rate=[1e-3, 1e-2, 1e-1]", "run_cap=null")
     text = plan(Request(study_path, overrides=overrides))
