@@ -23,6 +23,7 @@ from tune.run_lock import hold, is_held
 from tune.seal import digest, require_unbroken, seal
 from tune.start_records import read_starts
 from tune.storage import hide_password, open_storage
+from tune.study_changes import tell_changes
 from tune.study_file import StudyFile, load_study
 from tune.yaml_lines import MOST_BYTES, parse_yaml, write_yaml
 
@@ -36,7 +37,6 @@ _MEND = "put a copy back, or give another --out to start anew"
 log = logging.getLogger("segtune")
 
 _MOST_BYTES = 2**26  # of environment.json
-_FIXED = ("data", "split", "metric", "method", "seed")
 
 
 class RunDirectory:
@@ -99,29 +99,13 @@ class RunDirectory:
         Raises:
             RunError: Data, split, metric, method or seed differ from the trials' here.
         """
-        resolved = study.resolved()
         text = _write_out(study)
         if not self._is_begun():
             write_whole(self.study, text)
             return []
-        now = _flat(resolved)
-        before = _flat(self._study_before().resolved())
-        changed = [key for key in now | before if now.get(key) != before.get(key)]
-        problems = [
-            Problem(key, _brief(now.get(key)), _brief(before.get(key)))
-            for key in changed
-            if key.partition(".")[0] in _FIXED
-        ]
-        if problems:
-            hint = "trials are only comparable under the same settings; give another name or --out"
-            last = problems[-1]
-            problems[-1] = Problem(last.place, last.found, last.wanted, hint)
-            raise RunError(f"{self.path} holds another study", problems)
+        said = tell_changes(self._study_before().resolved(), study.resolved(), self.path)
         write_whole(self.study, text)
-        return [
-            f"{key} changed since the last run: {_brief(before.get(key))} -> {_brief(now.get(key))}"
-            for key in changed
-        ]
+        return said
 
     def _is_begun(self) -> bool:
         """Was a trial ever asked for?"""
@@ -283,18 +267,3 @@ def _write_out(study: StudyFile) -> str:
 
 def _groups(splits: Splits) -> set[str]:
     return {*splits.train, *splits.val, *splits.test}
-
-
-def _flat(part: Any, path: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots."""
-    if not isinstance(part, dict) or not part:
-        return {path: part}
-    flat: dict[str, Any] = {}
-    for key, value in part.items():
-        flat |= _flat(value, f"{path}.{key}" if path else str(key))
-    return flat
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 120 else text[:117] + "..."

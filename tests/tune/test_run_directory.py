@@ -192,6 +192,14 @@ def test_part_without_any_class_is_refused_before_any_trial(
     assert not folder.splits.exists()
 
 
+def test_setting_that_comes_or_goes_is_told_in_words(begun: RunDirectory, study_path: Path) -> None:
+    more = load_study(study_path, ("parameters.dropout={values: [0.1, 0.2]}",), demo=False)
+    said = "parameters.dropout.values is new since the last run: [0.1, 0.2]"
+    assert said in begun.settle_study(more)
+    said = "parameters.dropout.values is gone since the last run, it was [0.1, 0.2]"
+    assert said in begun.settle_study(load_study(study_path, demo=False))
+
+
 def test_study_that_could_not_be_read_back_is_refused_before_it_is_written(
     folder: RunDirectory, study_path: Path
 ) -> None:
