@@ -183,10 +183,10 @@ def test_more_trials_are_added_once(search: Search, capsys: pytest.CaptureFixtur
     assert search.again("--trials", "+2") == 0
     assert [entry.number for entry in search.entries] == [0, 1, 2, 3, 4, 5]
     assert search.entries[:4] == before
-    # a trial that fails ends alone
-    assert search.entries[4].state in ("COMPLETE", "PRUNED")
-    assert search.entries[5].state == "FAIL"
-    assert search.entries[5].reason.startswith("checkpoint: ")
+    assert {entry.state for entry in search.entries[4:]} <= {"COMPLETE", "PRUNED"}
+    notes = (search.folder.path / "trials" / "5" / "notes.txt").read_text()
+    assert "damaged" in notes
+    assert "trained again from epoch 1" in notes
     assert "run_cap changed since the last run: 4 -> 6" in capsys.readouterr().out
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(executor, "execute", None)
