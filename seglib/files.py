@@ -1,8 +1,9 @@
-"""Files that are whole or not there, whatever dies while they are written."""
+"""Files that are whole or not there, whatever dies while they are written; and their checksums."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,7 +12,15 @@ from pathlib import Path
 
 from seglib.errors import UnwritableError
 
-__all__ = ["clear_unfinished", "flush", "replacing", "require_room", "write_whole", "writing"]
+__all__ = [
+    "checksum",
+    "clear_unfinished",
+    "flush",
+    "replacing",
+    "require_room",
+    "write_whole",
+    "writing",
+]
 
 _AGAIN = "; then the same command goes on"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -98,9 +107,10 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             flush(temporary)
             temporary.replace(path)
-        except BaseException:
+        finally:
+            # gone, but for a failure, or where it is another name of the same file: renaming
+            # that does nothing, and leaves both
             temporary.unlink(missing_ok=True)
-            raise
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -139,3 +149,16 @@ def flush(place: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

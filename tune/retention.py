@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seglib.checkpoint import previous_of
 from seglib.cost import estimate_checkpoint_gb
 from seglib.data.store import Store
 from seglib.errors import Problem, StudyFileError
@@ -138,10 +139,11 @@ class CheckpointKeeper:
         best = self._find_best(ended)
         kept = self._choose(best, self._free_gb(entries))
         for entry in ended:
+            last = trial_folder(self._run_dir, entry.number) / LAST
             if entry.number in kept:
-                (self._folder(entry) / "last.pt.previous").unlink(missing_ok=True)
+                previous_of(last).unlink(missing_ok=True)
             else:
-                shutil.rmtree(self._folder(entry), ignore_errors=True)
+                shutil.rmtree(last.parent, ignore_errors=True)
         self._beaten |= {e.number for e in ended} - {e.number for e in best}
 
     def _free_gb(self, entries: Sequence[Entry]) -> float:

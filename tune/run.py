@@ -213,41 +213,26 @@ def _train(
 ) -> int:
     """Run what the ledger asks for, and write what was found; returns the exit code."""
     from tune.announcement import say_nothing_left
-    from tune.report_writer import ReportWriter
-
-    code = 0
-    if ledger.has_more():
-        code = _execute(ledger, job, folder, console, interruption=interruption, quota=quota)
-        if code == 1:
-            return code
-    else:
-        say_nothing_left(ledger, console)
-    ReportWriter(ledger, folder).write()
-    return code
-
-
-def _execute(
-    ledger: Ledger,
-    job: Job,
-    folder: RunDirectory,
-    console: Console,
-    *,
-    interruption: Interruption | None,
-    quota: Quota | None,
-) -> int:
     from tune.executor import execute
     from tune.report_writer import ReportWriter
     from tune.retention import CheckpointKeeper
     from tune.screen import watching
     from tune.tracking import build_trackers
 
-    trackers = build_trackers(ledger, folder.path)
-    with ExitStack() as stack:
-        for tracker in trackers:
-            stack.callback(tracker.close)
-        screen = stack.enter_context(watching(ledger, console))
-        files = (ReportWriter(ledger, folder), CheckpointKeeper(ledger, folder.path, quota))
-        return execute(ledger, job, [*files, *trackers, screen], interruption)
+    writer, code = ReportWriter(ledger, folder), 0
+    if ledger.has_more():
+        trackers = build_trackers(ledger, folder.path)
+        with ExitStack() as stack:
+            for tracker in trackers:
+                stack.callback(tracker.close)
+            screen = stack.enter_context(watching(ledger, console))
+            keeper = CheckpointKeeper(ledger, folder.path, quota)
+            code = execute(ledger, job, [writer, keeper, *trackers, screen], interruption)
+    else:
+        say_nothing_left(ledger, console)
+    if code != 1:  # else there may be no room for it
+        writer.write()
+    return code
 
 
 def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Console) -> bool:

@@ -20,7 +20,7 @@ from seglib.data.store import Store
 from seglib.device import choose_device
 from seglib.errors import DataError, SegtuneError, UnwritableError
 from seglib.evaluate import evaluate
-from seglib.files import clear_unfinished, write_whole, writing
+from seglib.files import clear_unfinished, replacing, write_whole, writing
 from seglib.fit import Epoch, fit
 from seglib.memory import give_back
 from seglib.recipe import Recipe
@@ -171,15 +171,11 @@ def _keep_best(folder: Path, rows: Any, maximize: bool) -> None:
     """The last checkpoint is the best one too, when its epoch scored best: link it."""
     if not rows or _best_epoch(tuple(rows), maximize) != len(rows):
         return
-    temporary = folder / (BEST + ".tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        os.link(folder / LAST, temporary)
-    except OSError:
-        shutil.copyfile(folder / LAST, temporary)
-    temporary.replace(folder / BEST)
-    # renaming a file to another name of the same file does nothing, and leaves both
-    temporary.unlink(missing_ok=True)
+    with replacing(folder / BEST) as copy:
+        try:
+            os.link(folder / LAST, copy)
+        except OSError:
+            shutil.copyfile(folder / LAST, copy)
 
 
 def _write_epochs(folder: Path, rows: Any) -> None:

@@ -27,17 +27,20 @@ import numpy as np
 import numpy.typing as npt
 
 from seglib.data.dicom_header import Header, find_number, header_of, open_dicom
-from seglib.data.picture import Picture, common_home, fault, native, reading, unreadable
+from seglib.data.picture import (
+    MOST_PIXELS,
+    MOST_PIXELS_PER_BYTE,
+    Picture,
+    common_home,
+    fault,
+    native,
+    reading,
+    unreadable,
+)
 from seglib.data.stacks import Pose, affine_of, arrange, check_alike
 from seglib.errors import DataError, Problem
 
 __all__ = ["read_dicom", "read_series"]
-
-MOST_PIXELS = 2**28
-"""In one file; half a gigabyte of 16 bits. A header that claims more is not believed."""
-
-MOST_PIXELS_PER_BYTE = 1000
-"""An image that shows anything is not compressed further."""
 
 _CODESTREAM = b"\xff\x4f\xff\x51"  # how JPEG 2000 begins, the size following
 _Array = npt.NDArray[Any]

@@ -19,7 +19,7 @@ from pathlib import Path
 from seglib.data.dataset import Dataset
 from seglib.data.spec import DataSpec
 from seglib.errors import DataError, Problem
-from seglib.files import write_whole
+from seglib.files import checksum, write_whole
 from seglib.foreign import file_size
 
 __all__ = ["PREPARE_VERSION", "digest_files", "store_key"]
@@ -127,8 +127,7 @@ def store_key(
 def _digest(path: Path) -> str | Problem:
     """SHA-256 of a file, or why there is none."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return checksum(path)
     except OSError as error:
         return Problem(str(path), error.strerror or "an unreadable file")
 

@@ -16,7 +16,23 @@ import numpy.typing as npt
 
 from seglib.errors import DataError, Problem
 
-__all__ = ["Picture", "common_home", "fault", "native", "reading", "reorient", "unreadable"]
+__all__ = [
+    "MOST_PIXELS",
+    "MOST_PIXELS_PER_BYTE",
+    "Picture",
+    "common_home",
+    "fault",
+    "native",
+    "reading",
+    "reorient",
+    "unreadable",
+]
+
+MOST_PIXELS = 2**28
+"""In one file, however large it is; half a gigabyte of 16 bits."""
+
+MOST_PIXELS_PER_BYTE = 1000
+"""An image that shows anything is not compressed further."""
 
 _TALKERS = ("pydicom", "openjpeg", "nibabel", "nibabel.global", "PIL")
 _LONGEST_REASON = 200

@@ -23,7 +23,14 @@ from PIL import Image
 from seglib.data.dicom import read_dicom, read_series
 from seglib.data.dicom_header import DICOM_SUFFIXES, is_dicom
 from seglib.data.nifti import NIFTI_SUFFIXES, read_nifti
-from seglib.data.picture import Picture, fault, native, reading
+from seglib.data.picture import (
+    MOST_PIXELS,
+    MOST_PIXELS_PER_BYTE,
+    Picture,
+    fault,
+    native,
+    reading,
+)
 from seglib.foreign import file_size
 
 __all__ = ["FLAT_SUFFIXES", "NIFTI_SUFFIXES", "Picture", "file_stem", "read_array", "read_mask"]
@@ -41,12 +48,6 @@ _JPEG_MASK = ("a JPEG mask", "PNG, TIFF or NIfTI", "JPEG changes the grey values
 
 FREE_PIXELS = 2**24
 """So many are believed of any file: 4096 by 4096, of which each byte may be a blank line."""
-
-MOST_PIXELS = 2**28
-"""In one file, however large it is."""
-
-MOST_PIXELS_PER_BYTE = 1000
-"""An image that shows anything is not compressed further."""
 
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns from here on, and refuses twice as many
 

@@ -11,7 +11,6 @@ A store is a directory that is whole or absent::
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seglib.data.dataset import Division
 from seglib.errors import DataError, Problem
+from seglib.files import checksum
 from seglib.target import Target
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "STORE_VERSION",
     "Store",
     "StoreInfo",
-    "checksum",
 ]
 
 STORE_VERSION = 3
@@ -260,19 +259,6 @@ def _complain_of(path: Path, changed: Sequence[str]) -> None:
     if changed:
         problems = [Problem(name, "changed content", "what was written") for name in changed]
         raise DataError(f"{path} ({_MEND})", problems)
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Hexadecimal digits.
-    """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(path: Path, found: str) -> DataError:

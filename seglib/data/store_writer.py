@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from seglib.data.store import ARRAYS, CHECKSUMS, FILES, INFO, Store, StoreInfo, checksum
-from seglib.files import flush, writing
+from seglib.data.store import ARRAYS, CHECKSUMS, FILES, INFO, Store, StoreInfo
+from seglib.files import checksum, flush, writing
 
 __all__ = ["write_store"]
 

@@ -11,9 +11,10 @@ import pytest
 
 from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec
-from seglib.data.store import ARRAYS, CHECKSUMS, Store, StoreInfo, checksum
+from seglib.data.store import ARRAYS, CHECKSUMS, Store, StoreInfo
 from seglib.data.store_writer import write_store
 from seglib.errors import DataError
+from seglib.files import checksum
 from seglib.target import Target
 
 TARGET = Target(
