@@ -1,11 +1,14 @@
 """Many short trials through the real executor: does one cost the driver more than the one before?
 
-    python benchmarks/executor.py [--trials 1000] [--method bayes]
+    python benchmarks/executor.py [--trials 1000] [--method bayes] [--concurrent 2]
+    python benchmarks/executor.py --no-ray [--concurrent 64]
 
 Real Ray, real worker processes, real ledger and run directory, with all that a search
 writes when a trial starts and ends. Only the training is none: each trial reports one
-epoch with a made-up score, so that what is measured is the search around it. Prints one
-line per figure; README.md beside this file holds what was measured, and on what.
+epoch with a made-up score, so that what is measured is the search around it. With --no-ray
+the ledger alone is asked and told, by one process, with that many trials open all the time:
+a machine that has not as many cores can tell what 64 at once cost. Prints one line per
+figure; README.md beside this file holds what was measured, and on what.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import io
 import os
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +35,7 @@ from tune.report_writer import ReportWriter
 from tune.retention import CheckpointKeeper
 from tune.run_directory import RunDirectory
 from tune.screen import PlainScreen
+from tune.storage import open_storage
 from tune.study_file import load_study
 
 STUDY = """\
@@ -95,14 +100,15 @@ class Meter:
 
 
 def per_trial_ms(clock: list[float], begin: int, end: int) -> float:
-    return 1000 * (clock[end - 1] - clock[begin]) / (end - 1 - begin)
+    part = clock[begin:end]
+    return 1000 * (part[-1] - part[0]) / (len(part) - 1)
 
 
 def size_kb(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1024
 
 
-def run(trials: int, method: str, folder: Path) -> tuple[Meter, RunDirectory]:
+def run(trials: int, method: str, folder: Path, concurrent: int = 2) -> tuple[Meter, RunDirectory]:
     path = folder / "many.yaml"
     path.write_text(STUDY.format(method=method, trials=trials))
     study = load_study(path, demo=False)
@@ -117,26 +123,56 @@ def run(trials: int, method: str, folder: Path) -> tuple[Meter, RunDirectory]:
         PlainScreen(ledger, Console(file=io.StringIO())),
         meter,
     ]
-    job = Job(run_directory.path, folder, Split(("a",), ("b",)), concurrent=2)
+    job = Job(run_directory.path, folder, Split(("a",), ("b",)), concurrent=concurrent)
     code = execute(ledger, job, observers)
     assert code == 0, code
     assert sum(entry.state == "COMPLETE" for entry in ledger.entries()) == trials
     return meter, run_directory
 
 
+def run_ledger(trials: int, method: str, folder: Path, concurrent: int) -> list[float]:
+    """CPU seconds at which trials ended, when the ledger alone is asked and told."""
+    path = folder / "many.yaml"
+    path.write_text(STUDY.format(method=method, trials=trials + concurrent))
+    ledger = Ledger(load_study(path, demo=False), open_storage(folder / "journal.log"))
+    at_work: deque[Order] = deque()
+    ended_s = []
+    while len(ended_s) < trials:
+        while len(at_work) < concurrent and (order := ledger.ask()) is not None:
+            at_work.append(order)
+        order = at_work.popleft()
+        score = 1 - abs(order.recipe.learning_rate - 3e-3) * 50 + order.seed % 1000 / 1e5
+        ledger.report(order.number, {"epoch": 1, "score": score, "seconds": 0.01})
+        ledger.finish(order.number)
+        ended_s.append(time.process_time())
+    return ended_s
+
+
+def show_per_trial(name: str, clock: list[float]) -> None:
+    part = min(100, len(clock) // 2)
+    first_ms, last_ms = (
+        per_trial_ms(clock, 0, part),
+        per_trial_ms(clock, len(clock) - part, len(clock)),
+    )
+    print(f"{name} per trial, first {part} and last {part}: {first_ms:.0f} ms, "
+          f"{last_ms:.0f} ms (x {last_ms / first_ms:.2f})")  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--method", default="bayes")
+    parser.add_argument("--concurrent", type=int, default=2)
+    parser.add_argument("--no-ray", action="store_true")
     arguments = parser.parse_args()
-    part = min(100, arguments.trials // 2)
     with tempfile.TemporaryDirectory() as folder:
-        meter, found = run(arguments.trials, arguments.method, Path(folder))
-        last = (arguments.trials - part, arguments.trials)
-        for name, clock in (("driver CPU", meter.cpu_s), ("wall", meter.wall_s)):
-            first_ms, last_ms = per_trial_ms(clock, 0, part), per_trial_ms(clock, *last)
-            print(f"{name} per trial, first {part} and last {part}: {first_ms:.0f} ms, "
-                  f"{last_ms:.0f} ms (x {last_ms / first_ms:.2f})")  # fmt: skip
+        what = (arguments.trials, arguments.method, Path(folder), arguments.concurrent)
+        if arguments.no_ray:
+            show_per_trial(f"ledger CPU, {arguments.concurrent} at once,", run_ledger(*what))
+            return
+        meter, found = run(*what)
+        show_per_trial("driver CPU", meter.cpu_s)
+        show_per_trial("wall", meter.wall_s)
         for name in ("files", "threads", "children"):
             counts = getattr(meter, name)
             print(f"{name}: {counts[9]} after trial 10, {counts[-1]} after the last, "

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from seglib.allocator import ONE_HEAP
 from seglib.cost import estimate_memory_gb
 from seglib.data.splits import Split
 from seglib.recipe import Recipe
@@ -58,6 +59,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "loss": ("dice_ce", "ce", "dice", "tversky", "focal", "focal_tversky", "topk_ce"),
     "overlap_over": ("batch", "image"),
     "rotation_deg": (0.0, 10.0),
+    "precision": ("fp32", "auto"),
 }
 
 
@@ -103,7 +105,7 @@ def draw_points(count: int, seed: int) -> list[Point]:
 def measure(point: Point) -> dict[str, float]:
     """Run a point in a process of its own; its peak in GB."""
     command = [sys.executable, __file__, "one", json.dumps(asdict(point))]
-    alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | ONE_HEAP
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, env=os.environ | alone
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from seglib.processor import has_fast_bf16
 from seglib.recipe import Recipe
 
 __all__ = [
@@ -21,12 +22,13 @@ MEMORY_ERROR: Final = 0.15
 _FLOAT, _INT64 = 4, 8
 _OPTIMIZER_STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 
-# Measured, see benchmarks/README.md: a worker of Ray that has trained, and augmented for, the
-# smallest network.
-_PROCESS = 0.555e9
-# C's allocator on Linux gives the memory of a tensor from 32 MiB back to the system at once.
-# Smaller ones share a heap, and leave gaps there that tensors of other sizes do not fill.
-_RETURNED, _GAPS = 32 * 2**20, 1.4
+# Measured, see decision 022: a worker of Ray that has trained, and augmented for, the smallest
+# network.
+_PROCESS = 0.535e9
+# C's allocator keeps what is freed, and tensors of other sizes do not fill all the gaps.
+_GAPS = 1.4
+# Autocast on a CPU holds weights in half precision, and gradients until they are converted.
+_HALF_WEIGHTS = 2 * _FLOAT / 2
 
 
 def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> int:
@@ -113,13 +115,24 @@ def estimate_memory_gb(
     copies = 2 + _OPTIMIZER_STATES[recipe.optimizer]
     if recipe.batch_size > 1 and not on_gpu:
         copies += copies - 1  # of the epoch's start, gradients excepted; see decision 016
-    total = float(copies * count_parameters(recipe, **sizes) * _FLOAT)
-    for tensor, count in _tensors(recipe, **sizes, image_size=image_size, on_gpu=on_gpu):
-        gaps = 1.0 if on_gpu or tensor * recipe.batch_size >= _RETURNED else _GAPS
-        total += tensor * count * recipe.batch_size * gaps
-    if not on_gpu:
-        total += _PROCESS
-    return total / 1e9
+    weights = count_parameters(recipe, **sizes)
+    total = float(copies * weights * _FLOAT)
+    tensors = sum(
+        tensor * count * recipe.batch_size
+        for tensor, count in _tensors(recipe, **sizes, image_size=image_size, on_gpu=on_gpu)
+    )
+    if on_gpu:
+        return (total + tensors) / 1e9
+    if _is_half(recipe, on_gpu=False):
+        total += weights * _HALF_WEIGHTS
+    return (total + tensors * _GAPS + _PROCESS) / 1e9
+
+
+def _is_half(recipe: Recipe, *, on_gpu: bool) -> bool:
+    """Whether the network computes in half precision; ``auto`` asks, as training does."""
+    if recipe.precision == "auto":
+        return on_gpu or has_fast_bf16()
+    return recipe.precision != "fp32"
 
 
 def _tensors(
@@ -128,8 +141,7 @@ def _tensors(
     """Bytes that an image takes in each kind of tensor of a training step, and how many."""
     multiple = 1 << recipe.depth
     side = math.ceil(image_size / multiple) * multiple
-    half = recipe.precision in ("bf16", "fp16") or (recipe.precision == "auto" and on_gpu)
-    number = _FLOAT / 2 if half else _FLOAT
+    number = _FLOAT / 2 if _is_half(recipe, on_gpu=on_gpu) else _FLOAT
     maps_per_conv = 1 if recipe.norm == "none" else 2  # what comes out, and what it is made into
     copies = 2 if recipe.dropout else 1  # dropout keeps its noise
     for level, width in enumerate(_widths(recipe)):

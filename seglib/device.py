@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 import resource
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
+
+from seglib.processor import has_fast_bf16, processor_name
 
 __all__ = [
     "build_autocast",
@@ -36,19 +37,14 @@ def device_name(device: torch.device) -> str:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "CPU"
+    return processor_name()
 
 
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     """Number format of the forward pass.
 
-    ``auto`` is bfloat16 on a GPU that has it, float16 on an older GPU, and float32
-    on a CPU, where half precision is several times slower without special hardware.
+    ``auto`` is bfloat16 on a GPU or a CPU that has it, float16 on an older GPU, and float32
+    on an older CPU, where half precision is several times slower. See decision 024.
 
     Args:
         precision: ``Recipe.precision``.
@@ -61,7 +57,7 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision != "auto":
         return named[precision]
     if device.type != "cuda":
-        return torch.float32
+        return torch.bfloat16 if has_fast_bf16() else torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from seglib.checkpoint import load_checkpoint
+from seglib.data.feed import Feed
 from seglib.data.loader import iterate
 from seglib.data.store import Store
 from seglib.device import build_autocast, choose_device
@@ -66,6 +67,7 @@ def score_rows(
     device: torch.device,
     autocast: AbstractContextManager[object],
     channels: Sequence[str] | None = None,
+    feed: Feed | None = None,
 ) -> tuple[Scores, float]:
     """Scores per case and class, and the mean loss per slice.
 
@@ -82,22 +84,25 @@ def score_rows(
         device: Where the network is.
         autocast: Number format of the forward pass.
         channels: What the network sees; all channels if not given.
+        feed: Brings the slices to the device; the mapped store if not given.
 
     Returns:
         The scores and the loss.
     """
     tally = Tally(store.target)
     cases = store.index["case"].to_numpy()
-    total = 0.0
-    for batch in iterate(store, rows, batch_size=batch_size, channels=channels, device=device):
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for batch in iterate(
+        store, rows, batch_size=batch_size, channels=channels, device=device, feed=feed
+    ):
         logits = finest_logits(model, batch.image, micro_batch, autocast)
-        total += float(loss(logits, batch.mask)) * len(batch.rows)
+        total += loss(logits, batch.mask).double() * len(batch.rows)
         tally.update(
             predict_planes(logits, store.target),
             mask_planes(batch.mask, store.target),
             list(cases[batch.rows.numpy()]),
         )
-    return tally.scores(), total / max(len(rows), 1)
+    return tally.scores(), float(total) / max(len(rows), 1)
 
 
 def load_model(checkpoint: Path, store: Store, device: torch.device) -> tuple[UNet, Recipe]:

@@ -77,6 +77,7 @@ def fit(
     metric: str = "dice",
     resume: Mapping[str, Any] | None = None,
     device: torch.device | None = None,
+    compile_mode: str | None = None,
 ) -> Iterator[Epoch]:
     """Train by ``recipe`` and yield after every epoch; stop by leaving the loop.
 
@@ -97,6 +98,7 @@ def fit(
         metric: The figure that becomes ``Epoch.score``.
         resume: State read by ``load_checkpoint``; training goes on after it.
         device: Where to train; the best there is if not given.
+        compile_mode: Of ``torch.compile``, on a GPU only; not compiled if not given.
 
     Yields:
         One epoch after another, from the first that is not in ``resume``.
@@ -112,7 +114,9 @@ def fit(
     device = device or choose_device()
 
     def begin(_: int) -> Training:
-        run = Training(recipe, store, parts["train"], seed=seed, device=device)
+        run = Training(
+            recipe, store, parts["train"], seed=seed, device=device, compile_mode=compile_mode
+        )
         if resume is not None:
             run.load(resume)
         return run

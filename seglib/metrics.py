@@ -142,21 +142,30 @@ class Tally:
             raise ValueError(f"empty: found {empty!r}; wanted 'skip' or 'one'")
         self.target = target
         self.empty = empty
+        # what update() found and nobody has looked at yet: counts, cases, pixels of a piece
+        self._waiting: list[tuple[Tensor, Sequence[str], int]] = []
         self._row_of: dict[str, int] = {}
         self._voxels = np.zeros(0, np.int64)
         # [row of a case, class, what]: overlap, predicted, true
         self._counts = np.zeros((0, target.num_classes, 3), np.int64)
 
-    def update(self, pred_planes: Tensor, true_planes: Tensor, cases: Sequence[str]) -> None:
-        """Add pieces of cases.
+    def update(
+        self,
+        pred_planes: Tensor,
+        true_planes: Tensor,
+        cases: Sequence[str],
+        only_if: Tensor | None = None,
+    ) -> None:
+        """Add pieces of cases. On a GPU nobody waits for the counts before the scores.
 
         Args:
             pred_planes: What was predicted, of :func:`predict_planes`.
             true_planes: What is there, of :func:`mask_planes`.
             cases: The case of each piece; names may repeat.
+            only_if: Whether the pieces count at all; they do if not given.
 
         Shape:
-            - pred_planes, true_planes: ``(B, C, H, W)``, bool, on one device
+            - pred_planes, true_planes: ``(B, C, H, W)``, bool, on one device; only_if: ``()``
 
         Raises:
             ValueError: The planes are not bool, or the sizes do not agree.
@@ -177,14 +186,15 @@ class Tally:
         pred, true = pred_planes.contiguous(), true_planes.contiguous()
         parts = (pred & true, pred, true)
         found = torch.stack([torch.count_nonzero(part, dim=(2, 3)) for part in parts], dim=-1)
-        rows = [self._row_of.setdefault(case, len(self._row_of)) for case in cases]
-        self._make_room()
-        # a plain += would add only once for a case that repeats within the batch
-        np.add.at(self._counts, rows, found.cpu().numpy())
-        np.add.at(self._voxels, rows, shape[2] * shape[3])
+        if only_if is not None:
+            found = torch.where(only_if, found, -1)
+        self._waiting.append((found, cases, shape[2] * shape[3]))
+        if found.device.type == "cpu":
+            self._settle()
 
     def scores(self) -> Scores:
         """The figures so far; the tally can go on afterwards."""
+        self._settle()
         cases = sorted(self._row_of)  # so that sums, too, do not depend on the order seen
         rows = [self._row_of[case] for case in cases]
         counts, voxels = self._counts[rows], self._voxels[rows]
@@ -215,6 +225,21 @@ class Tally:
             false_positive_cases=_by_class(classes, np.count_nonzero(false_alarm, axis=0)),
             false_positive_voxels=_by_class(classes, false_alarm.sum(axis=0)),
         )
+
+    def _settle(self) -> None:
+        """Add up what is waiting, fetched from a GPU in one piece."""
+        if not self._waiting:
+            return
+        counts, cases, pixels = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        found = torch.cat(counts).cpu().numpy()
+        pieces = [(case, size) for some, size in zip(cases, pixels, strict=True) for case in some]
+        kept = np.flatnonzero(found[:, 0, 0] >= 0)
+        rows = [self._row_of.setdefault(pieces[i][0], len(self._row_of)) for i in kept]
+        self._make_room()
+        # a plain += would add only once for a case that repeats
+        np.add.at(self._counts, rows, found[kept])
+        np.add.at(self._voxels, rows, [pieces[i][1] for i in kept])
 
     def _make_room(self) -> None:
         """Double the tables when new cases need it, so that adding stays cheap."""

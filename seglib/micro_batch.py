@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -40,10 +39,8 @@ class Accumulator:
     autocast: AbstractContextManager[object]
     scale: Callable[[Tensor], Tensor]
 
-    def add_gradient(
-        self, image: Tensor, mask: Tensor, micro_batch: int
-    ) -> tuple[float, Tensor] | None:
-        """Go through a batch, forth and back.
+    def add_gradient(self, image: Tensor, mask: Tensor, micro_batch: int) -> tuple[Tensor, Tensor]:
+        """Go through a batch, forth and back; the host waits for nothing.
 
         Args:
             image: The batch.
@@ -55,38 +52,33 @@ class Accumulator:
             - mask: ``(B, H, W)``
 
         Returns:
-            The loss and the finest logits; None, and a gradient of no use, where the loss
-            is not finite.
+            The loss as float64 and the finest logits. Where the loss is not finite, neither
+            is the gradient.
         """
         if len(mask) > micro_batch and _counts_over_batch(self.loss):
             return self._in_two_passes(image, mask, micro_batch)
-        value, finest = 0.0, []
+        value, finest = torch.zeros((), dtype=torch.float64, device=mask.device), []
         for piece, truth in _cut(micro_batch, image, mask):
             logits = self._forward(piece)
             cost = _supervise(self.loss, logits, truth) * (len(truth) / len(mask))
-            value += float(cost.detach())
-            if not math.isfinite(value):
-                return None
+            value = value + cost.detach()
             self.scale(cost).backward()  # type: ignore[no-untyped-call]
             finest.append(logits[0].detach())
         return value, _join(finest)
 
     def _in_two_passes(
         self, image: Tensor, mask: Tensor, micro_batch: int
-    ) -> tuple[float, Tensor] | None:
+    ) -> tuple[Tensor, Tensor]:
         generators = _generators(image.device)
         with torch.no_grad(), _without_running_statistics(self.model):
             outputs = [self._forward(piece) for (piece,) in _cut(micro_batch, image)]
         levels = [torch.cat(level).requires_grad_() for level in zip(*outputs, strict=True)]
         cost = _supervise(self.loss, levels, mask)
-        value = float(cost.detach())
-        if not math.isfinite(value):
-            return None
         by_level = torch.autograd.grad(self.scale(cost), levels)
         _set_generators(generators, image.device)
         for piece, *gradients in _cut(micro_batch, image, *by_level):
             torch.autograd.backward(self._forward(piece), gradients)
-        return value, levels[0].detach()
+        return cost.detach().double(), levels[0].detach()
 
     def _forward(self, image: Tensor) -> list[Tensor]:
         with self.autocast:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
 
 from seglib.recipe import Recipe
 
-__all__ = ["build_optimizer", "learning_rate_at"]
+__all__ = ["build_optimizer", "learning_rate_at", "step_if"]
 
 
 def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -25,7 +26,7 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch
     """
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
+        optimizer = torch.optim.SGD(
             parameters,
             lr=rate,
             momentum=recipe.momentum,
@@ -33,9 +34,33 @@ def build_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch
             weight_decay=decay,
             fused=True,
         )
+        # torch makes them in the first step, and leaves them undefined if that one is skipped
+        for parameter in optimizer.param_groups[0]["params"] if recipe.momentum else ():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        return optimizer
     betas = (recipe.momentum, 0.999)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(parameters, lr=rate, betas=betas, weight_decay=decay, fused=True)
+
+
+def step_if(optimizer: torch.optim.Optimizer, wanted: torch.Tensor) -> None:
+    """Make a step, or none, as a number on the device says, which the host does not look at.
+
+    Fused optimisers offer this to scalers of float16, by these two names.
+
+    Args:
+        optimizer: A fused one.
+        wanted: Whether the step is to be made.
+
+    Shape:
+        - wanted: ``()``, bool
+    """
+    fused: Any = optimizer
+    fused.found_inf, fused.grad_scale = (~wanted).float(), None
+    try:
+        optimizer.step()
+    finally:
+        del fused.found_inf, fused.grad_scale
 
 
 def learning_rate_at(recipe: Recipe, progress: float) -> float:

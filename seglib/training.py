@@ -14,20 +14,21 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seglib.augment import build_augment
 from seglib.batch_norm import recompute_statistics
-from seglib.data.loader import Batch, iterate, num_steps
+from seglib.data.loader import Batch, num_steps
 from seglib.data.store import Store
 from seglib.device import build_autocast, choose_dtype
-from seglib.errors import DivergedError, InfeasibleError
+from seglib.errors import InfeasibleError
 from seglib.evaluate import score_rows
+from seglib.inputs import Inputs
 from seglib.losses import build_loss
 from seglib.memory import shrink_to_fit
 from seglib.metrics import Scores, Tally, mask_planes, predict_planes
 from seglib.micro_batch import Accumulator
-from seglib.optim import build_optimizer, learning_rate_at
+from seglib.optim import build_optimizer, learning_rate_at, step_if
 from seglib.recipe import Recipe
 from seglib.seeds import derive_seed
+from seglib.step_record import StepRecord
 from seglib.unet import UNet
 
 __all__ = ["TrainPass", "Training"]
@@ -70,6 +71,7 @@ class Training:
         train: Rows of the store to train on.
         seed: Of this run.
         device: Where to train.
+        compile_mode: Of ``torch.compile``, on a GPU only; not compiled if not given.
 
     Raises:
         InfeasibleError: The network cannot work on this image size, or the data lack a channel.
@@ -83,6 +85,7 @@ class Training:
         *,
         seed: int,
         device: torch.device,
+        compile_mode: str | None = None,
     ) -> None:
         if store.image_size < 2 ** (recipe.depth + 1):
             raise InfeasibleError(
@@ -90,11 +93,11 @@ class Training:
             )
         self.recipe, self.store, self.train = recipe, store, train
         self.seed, self.device = seed, device
-        self.channels = recipe.seen_channels(store.channels)
+        self.inputs = Inputs(recipe, store, seed=seed, device=device)
         with _seeded(derive_seed(seed, "weights"), device):
             model = UNet(
                 recipe,
-                num_channels=len(self.channels),
+                num_channels=len(self.inputs.channels),
                 num_logits=store.target.num_logits,
                 shares=None if recipe.lab_exact else _shares(store, train),
             )
@@ -102,10 +105,14 @@ class Training:
         plain = device.type == "cpu" and recipe.norm in ("instance", "group")
         order = torch.contiguous_format if plain else torch.channels_last
         self.model = model.to(device=device, memory_format=order)  # type: ignore[call-overload]
+        self.network: nn.Module = self.model
+        if compile_mode is not None and device.type == "cuda":
+            self.network = torch.compile(self.model, mode=compile_mode)  # type: ignore[assignment]
         self.loss = build_loss(recipe, store.target).to(device)
-        self.augment = build_augment(recipe, store.target.mirror_pairs(), store.fill)
         self.optimizer = build_optimizer(recipe, self.model.parameters())
         self.autocast = build_autocast(recipe.precision, device)
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # all batches but the last are of one size
         self.micro_batch = self.score_batch = recipe.batch_size
         self._build_scaler()
 
@@ -166,38 +173,21 @@ class Training:
     def _pass(self, number: int) -> TrainPass:
         self.model.train()
         tally, cases = Tally(self.store.target), self.store.index["case"].to_numpy()
-        total, seen, skipped, in_a_row = 0.0, 0, 0, 0
         num_batches = num_steps(len(self.train), self.recipe.batch_size)
-        if self.augment is not None:
-            self.augment.reseed(derive_seed(self.seed, "augment", number))
-        batches = iterate(
-            self.store,
-            self.train,
-            batch_size=self.recipe.batch_size,
-            seed=derive_seed(self.seed, "order", number),
-            shuffle=True,
-            augment=self.augment,
-            foreground_fraction=self.recipe.foreground_fraction,
-            channels=self.channels,
-            device=self.device,
-        )
+        record = StepRecord(f"epoch {number}", min(MOST_SKIPPED_IN_A_ROW, num_batches))
         with _seeded(derive_seed(self.seed, "dropout", number), self.device):
-            for step, batch in enumerate(batches):
+            for step, batch in enumerate(self.inputs.training_batches(self.train, number)):
                 self._set_learning_rate(number - 1 + step / num_batches)
-                step_made = self._step(batch)
-                if step_made is None:
-                    skipped, in_a_row = skipped + 1, in_a_row + 1
-                    if in_a_row >= min(MOST_SKIPPED_IN_A_ROW, num_batches):
-                        raise DivergedError(f"epoch {number}: {in_a_row} steps not finite in a row")
-                    continue
-                in_a_row, (loss, logits) = 0, step_made
-                total, seen = total + loss * len(batch.rows), seen + len(batch.rows)
+                loss, made, logits = self._step(batch)
+                record.add(loss, made, len(batch.rows))
                 tally.update(
                     predict_planes(logits, self.store.target),
                     mask_planes(batch.mask, self.store.target),
                     list(cases[batch.rows.numpy()]),
+                    only_if=made,
                 )
-        return TrainPass(total / max(seen, 1), tally.scores().dice, skipped)
+        loss_per_slice, num_skipped = record.result()
+        return TrainPass(loss_per_slice, tally.scores().dice, num_skipped)
 
     def validate(self, rows: NDArray[np.int64], number: int) -> tuple[Scores, float]:
         """Scores and mean loss per slice of some rows, after epoch ``number``."""
@@ -209,7 +199,7 @@ class Training:
             if recipe.norm == "batch" and recipe.dropout and recipe.norm_statistics == "recomputed":
                 self._recompute_statistics(number)
             return score_rows(
-                self.model,
+                self.network,
                 self.store,
                 rows,
                 loss=self.loss,
@@ -217,7 +207,8 @@ class Training:
                 micro_batch=micro_batch,
                 device=self.device,
                 autocast=self.autocast,
-                channels=self.channels,
+                channels=self.inputs.channels,
+                feed=self.inputs.feed(rows),
             )
 
         return self._shrink(attempt, self.score_batch, len(rows))
@@ -226,15 +217,7 @@ class Training:
         """From as many slices whatever the size of a batch: that of the training, if it fits."""
         batch_size = min(self.micro_batch, self.score_batch)
         num_batches = num_steps(STATISTICS_BATCHES * self.recipe.batch_size, batch_size)
-        batches = iterate(
-            self.store,
-            self.train,
-            batch_size=batch_size,
-            seed=derive_seed(self.seed, "statistics", number),
-            shuffle=True,
-            channels=self.channels,
-            device=self.device,
-        )
+        batches = self.inputs.plain_batches(self.train, number, batch_size)
         images = (batch.image for batch in islice(batches, num_batches))
         recompute_statistics(self.model, images, self.autocast)
 
@@ -243,22 +226,26 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def _step(self, batch: Batch) -> tuple[float, torch.Tensor] | None:
-        """One update; loss and finest logits, or None when it or its gradient is not finite."""
+    def _step(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """One update: its loss, whether it was made, and the finest logits.
+
+        It is not made when loss or gradient is not finite. The host asks for neither: on a
+        GPU it would wait for the answer.
+        """
         self.optimizer.zero_grad(set_to_none=True)
-        accumulator = Accumulator(self.model, self.loss, self.autocast, self.scaler.scale)
-        made = accumulator.add_gradient(batch.image, batch.mask, self.micro_batch)
-        if made is None:
-            return None
+        accumulator = Accumulator(self.network, self.loss, self.autocast, self.scaler.scale)
+        loss, logits = accumulator.add_gradient(batch.image, batch.mask, self.micro_batch)
+        made = torch.isfinite(loss)
         self.scaler.unscale_(self.optimizer)
         limit = self.recipe.grad_clip or math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        # A scaler finds overflow of float16 by itself and lowers its scale.
-        if not math.isfinite(norm) and not self.scaler.is_enabled():
-            return None
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return made
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        if self.scaler.is_enabled():  # it finds overflow of float16 by itself and lowers its scale
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            made = made & torch.isfinite(norm)
+            step_if(self.optimizer, made)
+        return loss, made, logits
 
 
 def _shares(store: Store, rows: NDArray[np.int64]) -> list[float]:

@@ -128,8 +128,8 @@ class _Block(nn.Module):
 def _build_norm(name: str, num_filters: int) -> nn.Module:
     if name == "batch":
         return nn.BatchNorm2d(num_filters)
-    if name == "instance":
-        return nn.InstanceNorm2d(num_filters, affine=True)
+    if name == "instance":  # groups of one filter each: the same figures, in less time on a CPU
+        return nn.GroupNorm(num_filters, num_filters)
     if name == "group":
         return nn.GroupNorm(math.gcd(num_filters, 8), num_filters)
     return nn.Identity()

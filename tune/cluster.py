@@ -7,15 +7,16 @@ import logging
 import os
 import secrets
 import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache, partial
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from seglib.allocator import ONE_HEAP
 from seglib.errors import Problem, RunError
 from seglib.files import require_room
+from tune.own_ray import lean_start, plain_workers, take_up_environment
 from tune.temporary import clear, temporary_folder
 
 __all__ = ["NodeLostError", "check_address", "find_dead", "require_disk", "running_ray"]
@@ -58,12 +59,13 @@ def _wrong_address(found: str, wanted: str, hint: str = "") -> RunError:
 
 
 @contextmanager
-def running_ray(address: str, cpus: int) -> Iterator[None]:
+def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator[None]:
     """A Ray of our own, or a connection to a cluster; shut down on leaving.
 
     Args:
         address: Of a running cluster; ``local`` starts one.
         cpus: What one trial wants; a Ray of our own has at least as many.
+        workers: Processes that a Ray of our own starts at once; None for as many as fit.
 
     Yields:
         Nothing.
@@ -80,8 +82,11 @@ def running_ray(address: str, cpus: int) -> Iterator[None]:
         TUNE_GLOBAL_CHECKPOINT_S="1000000000",
         TUNE_PRINT_ALL_TRIAL_ERRORS="0",
         TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="1000000000",
+        **ONE_HEAP,
     )
     folder = temporary_folder() / "ray"
+    num_cpus = max(len(os.sched_getaffinity(0)), cpus)
+    workers = workers or num_cpus // cpus
     require_disk()
     try:
         if address == "local":
@@ -90,17 +95,20 @@ def running_ray(address: str, cpus: int) -> Iterator[None]:
         options: dict[str, Any] = {"address": address}
         if address == "local":
             options |= {
-                "num_cpus": max(len(os.sched_getaffinity(0)), cpus),
+                "num_cpus": num_cpus,
                 "include_dashboard": False,
                 "object_store_memory": 128 * 2**20,
                 "_temp_dir": str(folder),
             }
         import ray
 
-        _take_up_environment()
-        _connect(address, options)
+        take_up_environment()
+        is_ours = address == "local"
+        with lean_start(workers) if is_ours else nullcontext():
+            _connect(address, options)
         try:
-            yield
+            with plain_workers() if is_ours else nullcontext():
+                yield
         finally:
             ray.shutdown()
     finally:
@@ -127,21 +135,6 @@ def find_dead() -> str:
     node = worker._global_node
     dead = () if node is None else node.dead_processes()
     return next((_VITAL[kind] for kind, _ in dead if kind in _VITAL), "")
-
-
-def _take_up_environment() -> None:
-    """Ray reads its settings when it is imported, which may have been before they were made.
-
-    When it starts, it would take SIGTERM for itself, which is ours, and its processes
-    would get what is sent to our process group: they are to end after us, not with us.
-    """
-    raylet: Any = importlib.import_module("ray._raylet")  # compiled, without types
-    raylet.Config.initialize("")
-    raylet.AuthenticationTokenLoader.instance().reset_cache()
-    inside: Any = importlib.import_module("ray._private.utils")
-    inside.set_sigterm_handler = lambda handler: None
-    services: Any = importlib.import_module("ray._private.services")
-    services.ConsolePopen = partial(subprocess.Popen, process_group=0)
 
 
 def _connect(address: str, options: dict[str, Any]) -> None:

@@ -53,6 +53,7 @@ class Job:
         retries: How often a trial whose process died is tried again.
         address: Of a running Ray cluster; ``local`` starts one for this search.
         patience: How long a trial may be silent before it counts as hung.
+        compile: Whether networks are compiled where they train on a GPU.
     """
 
     run_dir: Path
@@ -64,6 +65,7 @@ class Job:
     retries: int = 3
     address: str = "local"
     patience: Patience = field(default_factory=Patience)
+    compile: bool = False
 
     def folder(self, number: int) -> Path:
         """Where a trial keeps its files."""
@@ -82,6 +84,7 @@ class Job:
             "metric": ledger.file.metric.name,
             "maximize": ledger.file.metric.goal == "maximize",
             "threads": self.cpus,
+            "compiled": str(self.run_dir / "compiled") if self.compile else None,
         }
 
 
@@ -149,7 +152,7 @@ def _run_ray(
 ) -> Fault | None:
     """Ray from its start to its end; what ended it too soon, or None."""
     try:
-        with running_ray(job.address, job.cpus), interruption.winding_down():
+        with running_ray(job.address, job.cpus, job.concurrent), interruption.winding_down():
             return _run_tuner(ledger, job, observers, interruption, deaths=deaths)
     except (RunError, UnwritableError):
         raise

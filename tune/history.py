@@ -7,7 +7,6 @@ in the present space is told in the present space's terms. The storage keeps the
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,25 +25,34 @@ _GUIDING = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
 
 
 class _Placed(FrozenTrial):
-    """A trial in the present space's terms. It never changes, so that copies share its parts."""
+    """A trial in the present space's terms; without any, it guides nothing and keeps a number."""
 
-    def __init__(self, state: TrialState, value: float | None = None, **parts: Any) -> None:
+    def __init__(self, number: int, state: TrialState = TrialState.FAIL, **parts: Any) -> None:
         nothing: dict[str, Any] = {
+            "value": None,
             "params": {},
             "distributions": {},
             "system_attrs": {},
             "intermediate_values": {},
         }
         times = {"datetime_start": None, "datetime_complete": None}
-        ids = {"number": -1, "trial_id": -1}  # the storage gives them
-        super().__init__(state=state, value=value, user_attrs={}, **(nothing | times | ids | parts))
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Placed:
-        return copy.copy(self)
+        ids = {"number": number, "trial_id": number}
+        super().__init__(state=state, user_attrs={}, **(nothing | times | ids | parts))
 
 
-_BLANK = _Placed(TrialState.FAIL)
-"""Stands for a trial that does not guide: samplers pass over it, and numbers stay the same."""
+class _Memory(InMemoryStorage):
+    """Holds given trials as they are. Optuna would copy each of them for each proposal."""
+
+    def hold(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+        """Let these be the trials of a study that has none yet.
+
+        Args:
+            study_id: The study.
+            trials: By number from 0, which is each one's id, too; nothing changes them.
+        """
+        self._studies[study_id].trials.extend(trials)
+        self._trial_id_to_study_id_and_number.update((i, (study_id, i)) for i in range(len(trials)))
+        self._max_trial_id = len(trials) - 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class History:
         Returns:
             The proposal.
         """
-        storage = InMemoryStorage()
+        storage = _Memory()
         memory = optuna.create_study(
             storage=storage,
             study_name=self._file.name,  # Hyperband's brackets go by name and number
@@ -88,8 +96,8 @@ class History:
             sampler=build_sampler(self._file, len(trials)),
             pruner=build_pruner(self._file),
         )
-        for trial in trials if self._is_guided() else ():
-            storage.create_new_trial(memory._study_id, self._place(trial))
+        if self._is_guided():
+            storage.hold(memory._study_id, [self._place(trial) for trial in trials])
         values = self._file.space.suggest(memory.ask())
         return Proposal(values, _notes(memory.get_trials(deepcopy=False)[-1]))
 
@@ -105,7 +113,7 @@ class History:
         if not self._is_guided():
             return 0
         guiding = [trial for trial in trials if _guides(trial)]
-        return sum(self._place(trial) is _BLANK for trial in guiding)
+        return sum(self._place(trial).state not in _GUIDING for trial in guiding)
 
     def _is_guided(self) -> bool:
         return self._file.method not in ("grid", "random")
@@ -113,22 +121,23 @@ class History:
     def _place(self, trial: FrozenTrial) -> _Placed:
         if trial.number in self._ended:
             return self._ended[trial.number]
-        placed = self._translate(trial) if _guides(trial) else _BLANK
+        placed = (_guides(trial) and self._translate(trial)) or _Placed(trial.number)
         if trial.state.is_finished():
             self._ended[trial.number] = placed
         return placed
 
-    def _translate(self, trial: FrozenTrial) -> _Placed:
+    def _translate(self, trial: FrozenTrial) -> _Placed | None:
         values = self._locate(trial.user_attrs["recipe"])
         if values is None:
-            return _BLANK
+            return None
         space = self._file.space
         point = optuna.trial.FixedTrial(space.to_fixed(values))
         for name in values:
             space[name].domain.suggest(point, name)
         return _Placed(
+            trial.number,
             trial.state,
-            trial.value,
+            value=trial.value,
             params=point.params,
             distributions=point.distributions,
             system_attrs=_notes(trial),

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from seglib.recipe import Recipe
 from tune.agenda import Planned, add_extension, add_trial, settle_agenda
-from tune.entries import NAMES, Entry, EntryReader, require_ours
+from tune.entries import NAMES, Entry, EntryReader, count_started, require_ours
 from tune.history import History
 from tune.strategies import build_pruner
 from tune.study_file import StudyFile
@@ -86,10 +86,11 @@ class Ledger:
             if order is not None:
                 return order
         for _ in range(MOST_INFEASIBLE_IN_A_ROW):
-            if not self._may_start():
+            trials = self._frozen()
+            if not self._may_start(trials):
                 return None
-            if not self._is_any_waiting():
-                proposal = self._history.propose(self._frozen())
+            if not _is_any_waiting(trials):
+                proposal = self._history.propose(trials)
                 add_trial(self._study, Planned("sampler", proposal.values), proposal.notes)
             order = self._order(self._study.ask())
             if order is not None:
@@ -98,7 +99,7 @@ class Ledger:
 
     def has_more(self) -> bool:
         """Could :meth:`ask` give an order? Unlike ``ask`` this changes nothing."""
-        return bool(self._unfinished) or self._may_start()
+        return bool(self._unfinished) or self._may_start(self._frozen())
 
     def report(self, number: int, row: Row) -> bool:
         """Record an epoch; True means that the trial shall stop early.
@@ -207,11 +208,7 @@ class Ledger:
     @property
     def num_started(self) -> int:
         """Trials that count against the cap: no proposals that cannot fit, no extensions."""
-        not_counted = {"infeasible", "withdrawn", "extends"}
-        return sum(
-            trial.state != TrialState.WAITING and not not_counted & set(trial.user_attrs)
-            for trial in self._frozen()
-        )
+        return count_started(self._frozen())
 
     @property
     def num_outside(self) -> int:
@@ -228,11 +225,10 @@ class Ledger:
         """Is ``score`` better than ``other`` by the study's goal?"""
         return score > other if self._maximize else score < other
 
-    def _may_start(self) -> bool:
-        trials = self._frozen()
-        if self.file.method == "grid" and not self._is_any_waiting():
+    def _may_start(self, trials: Sequence[FrozenTrial]) -> bool:
+        if self.file.method == "grid" and not _is_any_waiting(trials):
             return False
-        if self.file.run_cap is not None and self.num_started >= self.file.run_cap:
+        if self.file.run_cap is not None and count_started(trials) >= self.file.run_cap:
             return False
         if self._target_reached(trials):
             return False
@@ -243,9 +239,6 @@ class Ledger:
         counted = [trial for trial in trials if "extends" not in trial.user_attrs]
         epochs = sum(len(trial.intermediate_values) for trial in counted)
         return budget.epochs is None or epochs < budget.epochs
-
-    def _is_any_waiting(self) -> bool:
-        return any(trial.state == TrialState.WAITING for trial in self._frozen())
 
     def _target_reached(self, trials: Sequence[FrozenTrial]) -> bool:
         wanted = self.file.metric.target
@@ -286,6 +279,10 @@ class Ledger:
 
     def _trial(self, number: int) -> Trial:
         return Trial(self._study, self._storage_trial(number)._trial_id)
+
+
+def _is_any_waiting(trials: Sequence[FrozenTrial]) -> bool:
+    return any(trial.state == TrialState.WAITING for trial in trials)
 
 
 def _open_study(study: StudyFile, storage: BaseStorage) -> optuna.Study:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import Problem, StudyFileError
+from tune.gpu_share import gpus_per_trial
 from tune.request import Request
 from tune.study_file import StudyFile
 
@@ -125,7 +126,7 @@ def build_store(request: Request, study: StudyFile, console: Console) -> Store:
 def _quota(request: Request, study: StudyFile, store: Store) -> Quota | None:
     from tune.retention import Quota
 
-    return Quota.of(study, store, _concurrent(study, request.address))
+    return Quota.of(study, store, _concurrent(study, store, request.address))
 
 
 def _open_ledger(
@@ -134,7 +135,7 @@ def _open_ledger(
     from tune.feasibility import why_infeasible
     from tune.ledger import Ledger
 
-    on_gpu = _gpus_per_trial(study) > 0
+    on_gpu = gpus_per_trial(study, store) > 0
 
     def infeasible(recipe: Recipe) -> str:
         reason = why_infeasible(
@@ -160,26 +161,20 @@ def _job(
         store=store.path,
         split=split,
         cpus=_cpus(study),
-        gpus=_gpus_per_trial(study),
-        concurrent=_concurrent(study, request.address),
+        gpus=gpus_per_trial(study, store),
+        concurrent=_concurrent(study, store, request.address),
         retries=study.resources.retries,
+        compile=study.resources.compile,
         address=request.address,
     )
-
-
-def _gpus_per_trial(study: StudyFile) -> float:
-    import torch
-
-    wish = study.resources.gpus_per_trial
-    return float(torch.cuda.is_available() if wish == "auto" else wish)
 
 
 def _require_gpus(study: StudyFile, address: str) -> None:
     """Ray would wait without an end for a GPU that this machine does not have."""
     import torch
 
-    wish, count = _gpus_per_trial(study), torch.cuda.device_count()
-    if address == "local" and wish > count:
+    wish, count = study.resources.gpus_per_trial, torch.cuda.device_count()
+    if address == "local" and wish != "auto" and wish > count:
         wanted = f"at most {count}, as many as this machine has"
         problem = Problem("resources.gpus_per_trial", f"{wish:g}", wanted)
         raise StudyFileError(str(study.path), [problem])
@@ -189,12 +184,12 @@ def _cpus(study: StudyFile) -> int:
     return max(1, int(study.resources.cpus_per_trial))
 
 
-def _concurrent(study: StudyFile, address: str) -> int | None:
+def _concurrent(study: StudyFile, store: Store, address: str) -> int | None:
     """No more trials are asked for than can run: a proposal made late knows more."""
     if address != "local":
         return study.resources.concurrent
     fits = len(os.sched_getaffinity(0)) // _cpus(study)
-    if gpus := _gpus_per_trial(study):
+    if gpus := gpus_per_trial(study, store):
         import torch
 
         fits = min(fits, int(torch.cuda.device_count() / gpus))

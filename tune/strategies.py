@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.distributions import BaseDistribution
+from optuna.search_space.group_decomposed import _GroupDecomposedSearchSpace, _SearchSpaceGroup
+from optuna.trial import FrozenTrial, TrialState
 from typing_extensions import override
 
 from seglib.seeds import derive_seed
 from tune.study_file import StudyFile
 
-__all__ = ["SAMPLER_NOTES", "ReplayedCmaEs", "build_pruner", "build_sampler"]
+__all__ = ["SAMPLER_NOTES", "ReplayedCmaEs", "SwiftTpe", "build_pruner", "build_sampler"]
 
 SAMPLER_NOTES = ("cma:generation",)
 """What samplers write on a trial that they propose, and look for later."""
@@ -33,7 +35,7 @@ def build_sampler(study: StudyFile, number: int) -> optuna.samplers.BaseSampler:
     seed = derive_seed(study.seed, "sampler", number)
     with _experimental_allowed():
         if study.method == "bayes":
-            return optuna.samplers.TPESampler(
+            return SwiftTpe(
                 n_startup_trials=min(10, max(4, (study.run_cap or 40) // 4)),
                 multivariate=True,
                 group=True,
@@ -71,6 +73,28 @@ def build_pruner(study: StudyFile) -> optuna.pruners.BasePruner:
         if rule.type == "patience":
             return optuna.pruners.PatientPruner(None, patience=rule.min_iter)
     return optuna.pruners.NopPruner()
+
+
+class _Groups(_GroupDecomposedSearchSpace):
+    """Which parameters occur together: the same answer from one trial of each kind as from all."""
+
+    @override
+    def calculate(self, study: optuna.Study, use_cache: bool = False) -> _SearchSpaceGroup:
+        kinds: dict[tuple[str, ...], dict[str, BaseDistribution]] = {}
+        states = (TrialState.COMPLETE, TrialState.PRUNED)
+        for trial in study._get_trials(deepcopy=False, states=states, use_cache=use_cache):
+            kinds.setdefault(tuple(trial.distributions), trial.distributions)
+        for distributions in kinds.values():
+            self._search_space.add_distributions(distributions)
+        return self._search_space
+
+
+class SwiftTpe(optuna.samplers.TPESampler):
+    """TPE that proposes what Optuna's would, at a smaller cost for each trial before."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._group_decomposed_search_space = _Groups(include_pruned=True)
 
 
 class ReplayedCmaEs(optuna.samplers.CmaEsSampler):

@@ -158,10 +158,11 @@ class Resources(_Part):
     """What each trial gets, and how many run at once."""
 
     gpus_per_trial: Annotated[float, Field(ge=0, le=64)] | Literal["auto"] = Field(
-        "auto", description="share of a GPU, or several; auto: one where there is one"
+        "auto", description="share of a GPU, or several; auto: as little as memory allows"
     )
     cpus_per_trial: float = Field(1, gt=0, le=4096, description="processor cores")
     concurrent: int | None = Field(None, ge=1, le=10_000, description="trials at once; as fit")
+    compile: bool = Field(False, description="compile networks, on a GPU only; pays in long trials")
     retries: int = Field(2, ge=0, le=100, description="times a trial is tried again after a crash")
 
 

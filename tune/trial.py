@@ -11,9 +11,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pandas as pd
 import torch
 
+from seglib.allocator import keep_freed_memory
 from seglib.checkpoint import CheckpointError, is_whole, load_checkpoint, previous_of
 from seglib.data.splits import Split
 from seglib.data.store import Store
@@ -56,12 +58,14 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
 
     Args:
         config: ``folder``, ``store``, ``split``, ``recipe``, ``seed``, ``metric``,
-            ``maximize``, ``threads`` and ``num_reported``: plain data, see
-            ``tune.executor``.
+            ``maximize``, ``threads`` and ``num_reported``, perhaps ``compiled`` (the folder
+            for compiled networks): plain data, see ``tune.executor``.
         report: Called with what is to be told.
     """
     folder = Path(config["folder"])
     torch.set_num_threads(config["threads"])
+    cv2.setNumThreads(1)  # one slice at a time is too little for more
+    keep_freed_memory()
     try:
         with writing(folder):
             _train(config, folder, report)
@@ -90,6 +94,8 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
     if state is None or len(state["rows"]) < recipe.epochs:
         for name in (FINAL, LEGACY):  # of a shorter training than is asked for now
             (folder / name).unlink(missing_ok=True)
+    if compiled := config.get("compiled"):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = compiled  # what one has compiled serves all
     epochs = fit(
         recipe,
         store,
@@ -97,6 +103,7 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
         seed=config["seed"],
         metric=config["metric"],
         resume=state,
+        compile_mode="default" if compiled else None,
     )
     cases = state.get("cases", "") if state else ""
     with closing(epochs):  # type: ignore[type-var]

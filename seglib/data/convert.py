@@ -158,17 +158,18 @@ def prepare_item(
     frame = Frame(loaded.image.shape[1], loaded.image.shape[2], plan.image_size)
     images = np.empty((len(kept), frame.size, frame.size, loaded.image.shape[3]), dtype=np.uint8)
     masks = np.empty(images.shape[:3], dtype=np.uint8)
+    spacing_mm = _spacing(loaded, frame, plan)
     rows = []
     for position, z in enumerate(kept):
         images[position] = frame.place_image(stored[z], SCALES[plan.normalise].fill)
         masks[position] = frame.place_mask(loaded.labels[z])
-        inside = frame.place_mask(body[z].astype(np.uint8))
+        inside = frame.place_mask(body[z].view(np.uint8))
         rows.append(
             Row(
                 case=item.case,
                 group=item.group,
                 slice=item.slice if item.slice is not None else z,
-                spacing_mm=_spacing(loaded, frame, plan),
+                spacing_mm=spacing_mm,
                 body_px=int(np.count_nonzero(inside)),
                 label_px=_count(masks[position], plan),
             )
@@ -206,7 +207,8 @@ def _choose(loaded: Loaded, body: npt.NDArray[np.bool_], plan: Plan) -> tuple[li
     candidates = range(0, len(labels), plan.every)
     if not plan.drop_empty:
         return list(candidates), 0
-    kept = [z for z in candidates if body[z].mean() >= BODY_SHARE or labels[z].any()]
+    shown = np.array([np.count_nonzero(plane) for plane in body]) / body[0].size
+    kept = [z for z in candidates if shown[z] >= BODY_SHARE or labels[z].any()]
     return kept, len(candidates) - len(kept)
 
 

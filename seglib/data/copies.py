@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seglib.data.dataset import Item
+from seglib.data.pixels import exact_sums
 from seglib.data.source import Loaded, Plan, read_item
 
 __all__ = ["Copy", "Turn", "find_copies", "joined_groups", "signature"]
@@ -97,15 +98,14 @@ def signature(image: npt.NDArray[Any]) -> tuple[int, ...]:
         - image: ``(N, H, W, C)``
     """
     values = image if image.dtype.kind in "iu" else image.astype(np.float32).view(np.uint32)
-    least, largest = int(values.min()), int(values.max())
+    by_channel = np.moveaxis(values, 3, 0)  # so they lie in memory
+    least = min(int(channel.min()) for channel in by_channel)
+    largest = max(int(channel.max()) for channel in by_channel)
     if least == largest:
         return ()
-    total = squares = 0
-    for plane in values:  # one at a time: eight bytes for each pixel are many
-        flat = plane.astype(np.int64).ravel()
-        total += int(flat.sum())
-        squares += int(flat @ flat)
     num, height, width, channels = image.shape
+    sums = [exact_sums(channel) for channel in by_channel]
+    total, squares = (sum(numbers) for numbers in zip(*sums, strict=True))
     return (num, *sorted((height, width)), channels, least, largest, total, squares)
 
 

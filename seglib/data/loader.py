@@ -10,6 +10,8 @@ import numpy.typing as npt
 import torch
 
 from seglib.augment import Augment
+from seglib.augment_batch import BatchAugment
+from seglib.data.feed import Feed, MappedFeed
 from seglib.data.store import Store
 
 __all__ = ["Batch", "epoch_order", "iterate", "num_steps"]
@@ -50,10 +52,11 @@ def iterate(
     batch_size: int,
     seed: int = 0,
     shuffle: bool = False,
-    augment: Augment | None = None,
+    augment: Augment | BatchAugment | None = None,
     foreground_fraction: float = 0.0,
     channels: Sequence[str] | None = None,
     device: torch.device | str = "cpu",
+    feed: Feed | None = None,
 ) -> Iterator[Batch]:
     """Go once through some rows of a store.
 
@@ -68,10 +71,12 @@ def iterate(
         batch_size: Slices per batch; the last batch may be smaller.
         seed: Of the order and the augmentation.
         shuffle: Random order; else as given.
-        augment: Changes image and mask of each slice alike.
+        augment: Changes image and mask of each slice alike; on a device only
+            :class:`seglib.augment_batch.BatchAugment` can.
         foreground_fraction: Share of the epoch drawn from slices with foreground.
         channels: Names of the channels wanted, in their order; all if not given.
         device: Where the tensors go.
+        feed: Brings the bytes of those channels to the device; the mapped store if not given.
 
     Yields:
         Batches that share no memory with the store or each other.
@@ -83,16 +88,16 @@ def iterate(
         order = epoch_order(rows, store.has_foreground(), foreground_fraction, rng)
     if augment is not None:
         augment.reseed(int(augment_seed))
-    places = [store.channels.index(name) for name in channels or store.channels]
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        images, masks = _read(store, chosen, places), store.masks[chosen]
+    if feed is None:
+        places = [store.channels.index(name) for name in channels or store.channels]
+        feed = MappedFeed(store, places, "cpu" if isinstance(augment, Augment) else device)
+    chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for chosen, (images, masks) in zip(chunks, feed.read(chunks), strict=True):
         if augment is not None:
-            for i in range(len(chosen)):
-                images[i], masks[i] = augment(images[i], masks[i])
+            images, masks = _changed(augment, images, masks)
         yield Batch(
-            image=_to_float(images, store, device),
-            mask=torch.from_numpy(masks).to(device).long(),
+            image=_to_float(images.to(device), store),
+            mask=masks.to(device).long(),
             rows=torch.from_numpy(np.array(chosen, dtype=np.int64)),
         )
 
@@ -134,17 +139,20 @@ def epoch_order(
     return rng.permutation(np.concatenate([chosen, permuted[: len(rows) - count]]))
 
 
-def _read(store: Store, rows: npt.NDArray[np.int64], places: list[int]) -> npt.NDArray[np.uint8]:
-    """Some channels of some slices ``(B, H, W, C)``; the other channels are not copied."""
-    if places == list(range(store.num_channels)):
-        return store.images[rows]
-    return np.stack([store.images[row][..., places] for row in rows])
+def _changed(
+    augment: Augment | BatchAugment, images: torch.Tensor, masks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and masks after augmentation: all at once, or one after the other on a CPU."""
+    if isinstance(augment, BatchAugment):
+        return augment(images, masks)
+    image_arrays, mask_arrays = images.numpy(), masks.numpy()
+    for i in range(len(image_arrays)):
+        image_arrays[i], mask_arrays[i] = augment(image_arrays[i], mask_arrays[i])
+    return images, masks
 
 
-def _to_float(
-    images: npt.NDArray[np.uint8], store: Store, device: torch.device | str
-) -> torch.Tensor:
+def _to_float(images: torch.Tensor, store: Store) -> torch.Tensor:
     """Bytes ``(B, H, W, C)`` to floats ``(B, C, H, W)``; the memory is not rearranged."""
-    tensor = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+    tensor = images.permute(0, 3, 1, 2)
     real = tensor.to(torch.float32, memory_format=torch.channels_last)
     return real.mul_(store.scale).add_(store.offset)

@@ -14,14 +14,16 @@ none        0 to 255, as stored                all files alike         -1 to 1
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SCALES", "Frame", "Scale", "channel_ranges", "to_bytes"]
+__all__ = ["SCALES", "Frame", "Scale", "channel_ranges", "exact_sums", "to_bytes"]
 
 
 class Scale(NamedTuple):
@@ -77,7 +79,8 @@ def to_bytes(
     Raises:
         ValueError: ``none`` meets values that are not bytes.
     """
-    bytes_ = np.empty(image.shape, dtype=np.uint8)
+    # One channel after another in memory: each is worked on by itself.
+    bytes_ = np.moveaxis(np.empty((image.shape[3], *image.shape[:3]), dtype=np.uint8), 0, 3)
     body = np.zeros(image.shape[:3], dtype=np.bool_)
     for number in range(image.shape[3]):
         channel = image[..., number]
@@ -115,6 +118,28 @@ def channel_ranges(image: npt.NDArray[Any]) -> tuple[tuple[float, float], ...]:
     return tuple((float(channel.min()), float(channel.max())) for channel in channels)
 
 
+def exact_sums(volume: npt.NDArray[Any]) -> tuple[int, int]:
+    """Sum of all values and of their squares, in whole numbers: the order cannot matter.
+
+    Args:
+        volume: Whole numbers; a slice of very large ones is summed modulo 2 ** 64.
+
+    Returns:
+        Sum, sum of squares.
+
+    Shape:
+        - volume: ``(N, H, W)``
+    """
+    total = squares = 0
+    for plane in volume:
+        filled = np.ascontiguousarray(plane != 0)
+        x, y, width, height = cv2.boundingRect(filled.view(np.uint8))
+        flat = plane[y : y + height, x : x + width].astype(np.int64).ravel()
+        total += int(flat.sum())
+        squares += int(flat @ flat)
+    return total, squares
+
+
 def _zscore(
     channel: npt.NDArray[Any],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
@@ -122,13 +147,29 @@ def _zscore(
     inside = channel != 0
     if np.count_nonzero(inside) > (1 - OUTSIDE_SHARE) * inside.size:
         inside = np.ones_like(inside)
-    values = channel[inside].astype(np.float32)
-    mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-    z = (values - np.float32(mean)) / np.float32(std or 1.0)
+    mean, std = _mean_and_std(channel, inside)
     scale, offset, fill = SCALES["zscore"]
     stored = np.full(channel.shape, fill, dtype=np.uint8)
-    stored[inside] = np.rint(np.clip((z - offset) / scale, 0, 255))
+    # Slice by slice, and of each the body's box alone: so much fits into a core's cache.
+    for plane, within, into in zip(channel, inside, stored, strict=True):
+        x, y, width, height = cv2.boundingRect(within.view(np.uint8))
+        box = np.s_[y : y + height, x : x + width]
+        z = (plane[box].astype(np.float32) - np.float32(mean)) / np.float32(std or 1.0)
+        z -= offset
+        z /= scale
+        np.rint(np.clip(z, 0, 255, out=z), out=z)
+        np.copyto(into[box], z, where=within[box], casting="unsafe")
     return stored, inside
+
+
+def _mean_and_std(channel: npt.NDArray[Any], inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Of what lies inside; all the rest is 0."""
+    if channel.dtype.kind not in "iu":
+        values = channel[inside].astype(np.float32)
+        return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    count = int(np.count_nonzero(inside))
+    total, squares = exact_sums(channel)
+    return total / count, math.sqrt((count * squares - total**2) / count**2)
 
 
 def _percentiles(channel: npt.NDArray[Any]) -> tuple[float, float]:
@@ -160,7 +201,7 @@ class Frame:
     width: int
     size: int
 
-    @property
+    @cached_property
     def inner(self) -> tuple[int, int]:
         """Height and width of the content in the square."""
         longest = max(self.height, self.width)
@@ -169,7 +210,7 @@ class Frame:
             max(1, round(self.width * self.size / longest)),
         )
 
-    @property
+    @cached_property
     def corner(self) -> tuple[int, int]:
         """First row and column of the content in the square."""
         return (self.size - self.inner[0]) // 2, (self.size - self.inner[1]) // 2
@@ -191,7 +232,8 @@ class Frame:
         shrinks = self.size < max(self.height, self.width)
         how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         planes = [self._place(image[..., i], how, fill) for i in range(image.shape[2])]
-        return np.stack(planes, axis=-1)
+        square: npt.NDArray[np.uint8] = cv2.merge(planes).reshape(self.size, self.size, -1)
+        return square
 
     def place_mask(self, mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Resize to the nearest label and pad with 0.
@@ -233,9 +275,11 @@ class Frame:
 
     def _place(self, plane: npt.NDArray[np.uint8], how: int, fill: int) -> npt.NDArray[np.uint8]:
         (top, left), (height, width) = self.corner, self.inner
-        square = np.full((self.size, self.size), fill, dtype=np.uint8)
         content = np.ascontiguousarray(plane)
         if (height, width) != plane.shape:
             content = cv2.resize(content, (width, height), interpolation=how)
+        if height == width:
+            return content
+        square = np.full((self.size, self.size), fill, dtype=np.uint8)
         square[top : top + height, left : left + width] = content
         return square

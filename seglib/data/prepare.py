@@ -221,6 +221,6 @@ def _load_and_remove(
     """Pixels of each item; its files go as soon as they are copied, to spare the disk."""
     for shard in shards:
         files = (Path(f"{shard}.images.npy"), Path(f"{shard}.masks.npy"))
-        yield np.load(files[0]), np.load(files[1])
+        yield np.load(files[0], mmap_mode="r"), np.load(files[1], mmap_mode="r")
         for file in files:
             file.unlink()

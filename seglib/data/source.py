@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from seglib.data.dataset import Dataset, Item, Source
 from seglib.data.faults import and_more
 from seglib.data.grids import misfit
-from seglib.data.picture import common_home, reorient
+from seglib.data.picture import common_home, distinct, reorient
 from seglib.data.pixels import channel_ranges
 from seglib.data.readers import NIFTI_SUFFIXES, Picture, read_array, read_mask
 from seglib.data.spec import DataSpec
@@ -117,10 +118,10 @@ def read_item(item: Item, plan: Plan, problems: list[Problem]) -> Loaded | None:
     grey = _merged([mask.array for mask in masks], plan) if masks else None
     if len(problems) > before:
         return None
-    image = np.concatenate([_with_channels(picture) for picture in images], axis=3)
+    image = _together([_with_channels(picture) for picture in images])
     labels, greys = np.zeros(image.shape[:3], dtype=np.uint8), tuple[int, ...]()
     if grey is not None:
-        greys = tuple(np.unique(grey).tolist())
+        greys = distinct(grey)
         _check_greys(item.masks[0], greys, plan, problems)
         labels = _labels(grey, greys, plan).reshape(image.shape[:3])
     if len(problems) > before:
@@ -251,10 +252,15 @@ def _check_greys(path: Path, greys: Sequence[int], plan: Plan, problems: list[Pr
 
 def _labels(grey: npt.NDArray[Any], greys: Sequence[int], plan: Plan) -> npt.NDArray[np.uint8]:
     """Grey values to labels; what the target does not know stays background."""
+    known = {value: plan.target.values.get(value, 0) for value in greys}
+    if grey.dtype == np.uint8:
+        table = np.array([known.get(value, 0) for value in range(256)], dtype=np.uint8)
+        found: npt.NDArray[np.uint8] = cv2.LUT(grey.reshape(-1, grey.shape[-1]), table)
+        return found.reshape(grey.shape)
     labels = np.zeros(grey.shape, dtype=np.uint8)
-    for value in greys:
-        if plan.target.values.get(value):
-            labels[grey == value] = plan.target.values[value]
+    for value, label in known.items():
+        if label:
+            np.copyto(labels, label, where=grey == value)
     return labels
 
 
@@ -267,3 +273,10 @@ def _with_channels(picture: Picture) -> npt.NDArray[Any]:
     """As ``(N, H, W, C)``."""
     grid = picture.array.shape[: 3 if picture.volume else 2]
     return picture.array.reshape(*(1,) * (3 - len(grid)), *grid, -1)
+
+
+def _together(images: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """All channels ``(N, H, W, C)``, one after another in memory: each is looked at by itself."""
+    by_channel = [np.moveaxis(image, 3, 0) for image in images]
+    whole = np.concatenate(by_channel) if len(by_channel) > 1 else by_channel[0]
+    return np.moveaxis(np.ascontiguousarray(whole), 0, 3)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from seglib.data.dataset import target_from_classes
 from seglib.data.dicom_header import Header
-from seglib.data.picture import Picture
+from seglib.data.picture import Picture, distinct
 from seglib.data.readers import read_mask
 from seglib.data.spec import WINDOWS, DataSpec
 from seglib.errors import DataError, Problem
@@ -111,7 +109,7 @@ def _values(masks: Sequence[Path], problems: list[Problem]) -> set[int]:
     values: set[int] = set()
     for path in masks:
         try:
-            values |= set(np.unique(read_mask(path).array).tolist())
+            values.update(distinct(read_mask(path).array))
         except DataError as error:
             problems += error.problems
     return values

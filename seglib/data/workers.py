@@ -16,12 +16,13 @@ from pathlib import Path
 
 import cv2
 
+from seglib.allocator import keep_freed_memory
 from seglib.data.convert import Piece, convert
 from seglib.data.dataset import Item
 from seglib.data.source import Plan
 from seglib.errors import SegtuneError
 
-__all__ = ["convert_all", "useful_workers"]
+__all__ = ["convert_all", "use_one_core", "useful_workers"]
 
 POOL_PAYS_FROM_BYTES = 100 * 2**20
 """A process takes seconds to start; in that time one core reads about so much."""
@@ -95,13 +96,23 @@ def convert_all(
     return [pieces[number] for number in range(len(jobs))]
 
 
+def use_one_core() -> None:
+    """Set this process up for converting beside others: one thread, and memory is kept.
+
+    Volumes are large: unless the memory of the last one is kept, the system fills as many
+    pages with zeros for the next, which takes as long as a third of the work.
+    """
+    keep_freed_memory()
+    cv2.setNumThreads(1)
+
+
 def _start_worker() -> None:
-    """Set up a process of the pool: one thread, and it ends when its parent does.
+    """Set up a process of the pool, which ends when its parent does.
 
     Ctrl-C reaches the parent too, which then ends the pool in order.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
+    use_one_core()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

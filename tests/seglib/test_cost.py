@@ -57,7 +57,8 @@ def test_tensors_of_an_image_are_those_that_autograd_keeps(knobs: dict[str, Any]
 
 def test_prediction_grows_with_what_costs_memory() -> None:
     def of(image_size: int = 256, **knobs: Any) -> float:
-        return estimate_memory_gb(Recipe(**knobs), **SIZES, image_size=image_size)
+        recipe = Recipe(precision="fp32", **knobs)
+        return estimate_memory_gb(recipe, **SIZES, image_size=image_size)
 
     for more in ({"base_filters": 48}, {"batch_size": 16}, {"dropout": 0.1}, {"residual": True}):
         assert of(**more) > 1.05 * of()
@@ -84,7 +85,7 @@ def test_half_precision_takes_about_half_of_a_gpu() -> None:
         Point({"base_filters": 32, "batch_size": 2, "optimizer": "sgd"}, 64, 4, "organs"),
         Point({"base_filters": 8, "depth": 2, "norm": "none", "batch_size": 16}, 256, 1, "binary"),
     ],
-    ids=["residual", "mostly weights", "tensors that C returns"],
+    ids=["residual", "mostly weights", "large tensors"],
 )
 def test_process_of_a_trial_takes_what_was_predicted(point: Point) -> None:
     found = measure(point)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from seglib.device import device_name
+from seglib.device import choose_dtype, device_name
+from seglib.processor import has_fast_bf16
 
 
 def test_processor_is_called_by_its_model() -> None:
@@ -18,3 +19,22 @@ def test_processor_is_called_by_its_model() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_gpu_is_called_by_its_model() -> None:
     assert device_name(torch.device("cuda")) == torch.cuda.get_device_name()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="only Linux tells")
+def test_bf16_is_chosen_on_processors_that_multiply_it() -> None:
+    known = torch.cpu.get_capabilities()
+    has = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    assert has_fast_bf16() == has
+    assert choose_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if has else torch.float32)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_precision_that_is_asked_for_is_not_chosen(
+    fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seglib.device.has_fast_bf16", lambda: fast)
+    cpu = torch.device("cpu")
+    assert choose_dtype("fp32", cpu) == torch.float32
+    assert choose_dtype("bf16", cpu) == torch.bfloat16
+    assert choose_dtype("auto", cpu) == (torch.bfloat16 if fast else torch.float32)

@@ -23,8 +23,9 @@ from seglib.surface import surface_distances
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(
-    base_filters=8, depth=2, epochs=4, learning_rate=1e-2, batch_size=3, channels="flair+t1ce"
-)
+    base_filters=8, depth=2, epochs=4, learning_rate=1e-2, batch_size=3, channels="flair+t1ce",
+    precision="fp32",  # compared with networks that are called without autocast
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

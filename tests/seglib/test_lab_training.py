@@ -65,7 +65,7 @@ def test_each_epoch_is_every_slice_once_in_another_order(
             yield batch
         seen.append(rows)
 
-    monkeypatch.setattr("seglib.training.iterate", watched)
+    monkeypatch.setattr("seglib.inputs.iterate", watched)
     recipe = Recipe(base_filters=2, depth=1, epochs=3, rotation_deg=10.0)
     list(fit(recipe, store, split, seed=1, device=CPU))
     assert len(seen) == 3

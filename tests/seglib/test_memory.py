@@ -88,7 +88,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     spec = DataSpec(layout="phantom-xray", cases=12, image_size=128)
     store = prepare(spec, None, tmp_path_factory.mktemp("prepared"))
     split = make_splits(store.index, SplitSpec(val=0.25, test=0)).search_part()
-    return build_config(store, split, Path(), depth=1, batch_size=16, epochs=1)
+    return build_config(store, split, Path(), depth=1, batch_size=16, epochs=1, precision="fp32")
 
 
 def run_limited(config: dict[str, Any], folder: Path, filters: int, limit_mb: int) -> Any:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seglib.optim import build_optimizer, learning_rate_at
+from seglib.optim import build_optimizer, learning_rate_at, step_if
 from seglib.recipe import Recipe
 
 
@@ -16,6 +16,23 @@ def test_optimizer_lowers_a_simple_loss(name: str) -> None:
         weight.square().sum().backward()
         optimizer.step()
     assert weight.abs().item() < 1.0
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_a_step_that_is_not_wanted_leaves_no_trace(name: str) -> None:
+    """The first one too, of which optimisers have no state yet."""
+    ends = []
+    for skipped in ([], [0], [3], [0, 1, 4]):
+        weight = torch.nn.Parameter(torch.linspace(1, 3, 5))
+        recipe = Recipe(optimizer=name, learning_rate=0.1, momentum=0.9)
+        optimizer = build_optimizer(recipe, [weight])
+        for step in range(6 + len(skipped)):
+            optimizer.zero_grad()
+            (weight.square().sum() * (torch.nan if step in skipped else 1)).backward()
+            step_if(optimizer, torch.tensor(step not in skipped))
+        ends.append(weight.detach().clone())
+    assert ends[0].isfinite().all()
+    assert all(torch.equal(end, ends[0]) for end in ends)
 
 
 def test_schedules_start_at_the_peak_and_end_at_nothing() -> None:

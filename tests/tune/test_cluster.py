@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import re
 import socket
 import stat
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from seglib.errors import RunError
 from tune import cluster
-from tune.cluster import check_address, find_dead
+from tune.cluster import check_address, find_dead, running_ray
 
 
 @pytest.mark.parametrize(
@@ -45,3 +49,33 @@ def test_only_the_owner_can_read_the_token() -> None:
 
 def test_where_no_ray_was_started_none_has_died() -> None:
     assert find_dead() == ""
+
+
+@pytest.mark.slow
+def test_ray_of_our_own_has_no_process_that_we_do_not_need() -> None:
+    """Names of processes are Ray's inner ones: this fails when an upgrade changes them."""
+    began = psutil.Process().children(recursive=True)
+    with running_ray("local", cpus=1, workers=2):
+        import ray
+
+        @ray.remote
+        def list_imported() -> bool:
+            return {"torch", "tune.trainable", "albumentations"} <= set(sys.modules)
+
+        assert ray.get(list_imported.remote())
+        started = set(psutil.Process().children(recursive=True)) - set(began)
+        names = sorted(re.sub("ray::.*", "worker", _name(one)) for one in started)
+        assert [name for name in names if name != "python"] == [
+            "cat", "cat", "gcs_server", "raylet", "worker", "worker",
+        ]  # fmt: skip
+    give_up_at = time.monotonic() + 30
+    while left := [one for one in started if _name(one) not in ("", "python")]:
+        assert time.monotonic() < give_up_at, left
+
+
+def _name(process: psutil.Process) -> str:
+    """What a process was started as; empty once it has ended."""
+    try:
+        return Path(process.cmdline()[0]).name
+    except psutil.Error:
+        return ""

@@ -27,7 +27,7 @@ def job(tmp_path: Path) -> Job:
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     @contextmanager
-    def nothing(address: str, cpus: int) -> Iterator[None]:
+    def nothing(address: str, cpus: int, workers: int | None) -> Iterator[None]:
         yield
 
     monkeypatch.setattr(executor, "running_ray", nothing)

@@ -90,7 +90,7 @@ def test_network_and_its_gradients_go_with_the_trial(run: Run, end: str) -> None
 def test_memory_of_a_trial_goes_back_to_the_system(run: Run) -> None:
     run("small")
     before = rss_mb()
-    (sent,) = run("large", base_filters=32, batch_size=16, depth=2, epochs=1)
+    (sent,) = run("large", base_filters=32, batch_size=16, depth=2, epochs=1, precision="fp32")
     taken, kept = sent[ROW]["peak_memory_mb"] - before, rss_mb() - before
     assert taken > 30
     assert kept < taken / 3

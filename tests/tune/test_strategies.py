@@ -8,7 +8,10 @@ import optuna
 import pytest
 from optuna._transform import _SearchSpaceTransform
 
-from tune.strategies import ReplayedCmaEs, build_pruner, build_sampler
+from seglib.seeds import derive_seed
+from tests.tune.test_ledger import open_ledger, play
+from tune.history import History
+from tune.strategies import ReplayedCmaEs, SwiftTpe, build_pruner, build_sampler
 from tune.study_file import load_study
 
 
@@ -27,7 +30,7 @@ def test_proposal_follows_from_the_number_of_the_trial_alone(study_path: Path, m
 @pytest.mark.parametrize(
     ("method", "kind"),
     [
-        ("bayes", optuna.samplers.TPESampler),
+        ("bayes", SwiftTpe),
         ("gp", optuna.samplers.GPSampler),
         ("cmaes", ReplayedCmaEs),
         ("random", optuna.samplers.RandomSampler),
@@ -91,3 +94,32 @@ def test_replayed_cmaes_is_where_optunas_own_is() -> None:
     assert np.allclose(state.mean, wanted.mean)
     assert np.allclose(state._C, wanted._C)
     assert not np.allclose(state.mean, 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental feature")
+def test_proposals_are_those_of_optuna_from_copies_of_all_trials(study_path: Path) -> None:
+    """Ours holds trials as they are and looks at one of each kind: cheaper, and the same."""
+    conditional = (
+        "parameters.optimizer={values: [adamw, sgd]}",
+        "parameters.momentum={min: 0.8, max: 0.99, when: {optimizer: sgd}}",
+    )
+    ledger = open_ledger(study_path, "run_cap=18", "method=bayes", *conditional)
+    while (order := ledger.ask()) is not None:
+        play(ledger, order, [order.recipe.learning_rate])
+    trials = ledger._frozen()
+    proposal = History(ledger.file).propose(trials)
+    ours = build_sampler(ledger.file, len(trials))
+    assert isinstance(ours, optuna.samplers.TPESampler)
+    plain = optuna.samplers.TPESampler(
+        n_startup_trials=ours._n_startup_trials,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+        seed=derive_seed(ledger.file.seed, "sampler", len(trials)),
+    )
+    study = optuna.create_study(sampler=plain, direction="maximize")
+    history = History(ledger.file)
+    for trial in trials:
+        study._storage.create_new_trial(study._study_id, history._place(trial))
+    assert ledger.file.space.suggest(study.ask()) == proposal.values
+    assert len({tuple(trial.distributions) for trial in study.trials}) > 1

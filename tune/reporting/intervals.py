@@ -1,4 +1,4 @@
-"""Intervals for a mean over seeds and cases, and p values for many comparisons at once."""
+"""Intervals for a mean and for a rank correlation, and p values for many comparisons at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-__all__ = ["LEVEL", "Interval", "adjust_holm", "half_widths", "mean_interval"]
+__all__ = ["LEVEL", "Interval", "adjust_holm", "half_widths", "mean_interval", "rank_interval"]
 
 LEVEL = 0.95
 _SMALLEST_P = 1e-12
@@ -19,10 +19,10 @@ _SMALLEST_P = 1e-12
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, what it may be, and how surprising it would be if the truth were 0.
+    """A figure, what it may be, and how surprising it would be if the truth were 0.
 
     Args:
-        estimate: The mean.
+        estimate: The mean, or the correlation.
         low: Lower end; NaN where there can be no interval.
         high: Upper end; NaN where there can be no interval.
         p: Two-sided p value; the interval leaves out 0 just when it is below 5 %.
@@ -101,6 +101,39 @@ def half_widths(tables: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     shape = (tables.shape[-2], tables.shape[-1])
     return np.sqrt(_squared_half_width(_variance_parts(tables), shape, 1 - LEVEL))
+
+
+def rank_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
+    r"""Spearman's rank correlation of two columns, with a 95 % interval for other pairs.
+
+    .. math:: \operatorname{artanh} \rho \pm z \sqrt{(1 + \rho^2 / 2) / (n - 3)}
+
+    A perfect order would have no width. In its interval it counts as the nearest order
+    that is not perfect, with two neighbours swapped, so a few pairs never claim much.
+
+    Args:
+        first: One number per pair.
+        second: The other number of each pair.
+
+    Returns:
+        The interval; all NaN where a column is constant or empty, NaN ends and p below four
+        pairs.
+
+    Source:
+        Bonett and Wright 2000, Psychometrika 65.
+    """
+    if min(len(set(first)), len(set(second))) < 2:
+        return Interval(math.nan, math.nan, math.nan, math.nan)
+    rho, count = float(stats.spearmanr(first, second).statistic), len(first)
+    if count < 4:
+        return Interval(rho, math.nan, math.nan, math.nan)
+    most = 1 - 12 / (count * (count**2 - 1))
+    inner = max(-most, min(rho, most))
+    error = math.sqrt((1 + inner**2 / 2) / (count - 3))
+    half = float(stats.norm.isf((1 - LEVEL) / 2)) * error
+    low, high = (math.tanh(math.atanh(inner) + side) for side in (-half, half))
+    p = float(2 * stats.norm.sf(abs(math.atanh(inner)) / error))
+    return Interval(rho, min(low, rho), max(high, rho), p)
 
 
 def adjust_holm(p_values: Sequence[float]) -> list[float]:

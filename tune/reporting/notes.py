@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tune.reporting.early_stopping import audit_stopping
 from tune.reporting.evidence import PointData, RunData, TrialData
 from tune.study_file import StudyFile
 
@@ -58,7 +59,9 @@ def warn_run(run: RunData) -> list[str]:
     if run.splits is not None and run.splits.warning:
         warnings.append(_sentence(run.splits.warning))
     notes = run.data.get("notes", ())
-    return warnings + [_sentence(note) for note in notes if "own patient" in note]
+    warnings += [_sentence(note) for note in notes if "own patient" in note]
+    audit = audit_stopping(run.study, run.view.entries)
+    return warnings + (audit.warnings if audit else [])
 
 
 def note_run(run: RunData) -> list[str]:
@@ -74,6 +77,8 @@ def note_run(run: RunData) -> list[str]:
     notes += [_sentence(note) for note in run.data.get("notes", ()) if "own patient" not in note]
     trials = [(point, trial) for point in run.points for trial in point.trials]
     notes += _note_missing(trials)
+    audit = audit_stopping(run.study, run.view.entries)
+    notes += audit.notes if audit else []
     notes += [text for point, trial in trials for text in _note_trial(point, trial)]
     refused = [entry for entry in run.view.entries if entry.state == "FAIL" and not entry.started]
     if refused:

@@ -23,6 +23,7 @@ from seglib.files import write_whole
 from tune.leaderboard import as_clock
 from tune.reporting.ablation import Effect
 from tune.reporting.comparisons import Block, compare
+from tune.reporting.early_stopping import audit_stopping
 from tune.reporting.evidence import PointData, RunData, gather
 from tune.reporting.figures import (
     FEWEST_FOR_BOX,
@@ -221,6 +222,7 @@ def _view_run(run: RunData, pictures: Pictures, *, several: bool) -> dict[str, A
         "curves": draw_curves(panels) if panels else [],
         "curves_note": curves_note,
         "cases": _view_cases(run, f"{prefix}cases", pictures),
+        "stopping": audit_stopping(run.study, run.view.entries),
         "notes": note_run(run),
     }
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from tune.reporting.intervals import adjust_holm, half_widths, mean_interval
+from tune.reporting.intervals import adjust_holm, half_widths, mean_interval, rank_interval
 
 
 @pytest.mark.parametrize("num_cases", [2, 5, 47])
@@ -119,3 +119,35 @@ def test_holm_by_hand() -> None:
 
 def test_holm_stays_below_one() -> None:
     assert adjust_holm([0.6, 0.9]) == [1.0, 1.0]
+
+
+def test_ranks_by_hand() -> None:
+    found = rank_interval([1, 2, 3, 4, 5], [1, 2, 3, 5, 4])
+    assert found.estimate == pytest.approx(1 - 6 * 2 / (5 * 24))
+    assert found.high < 1
+    assert rank_interval([1, 2, 3, 4, 5], [-10, -20, -30, -50, -40]).estimate == -found.estimate
+
+
+def test_few_pairs_in_perfect_order_claim_little() -> None:
+    few, many = (rank_interval(range(n), range(n)) for n in (6, 60))
+    assert (few.estimate, few.high) == (1, 1)
+    assert few.low < 0.5 < 0.99 < many.low
+
+
+def test_rank_interval_covers_what_it_promises() -> None:
+    """Of normal pairs it is known: 6 / pi times the arc sine of half their correlation."""
+    rng, size, truth = np.random.default_rng(3), 12, 6 / math.pi * math.asin(0.6 / 2)
+    held = 0
+    for _ in range(150):
+        first = rng.normal(size=size)
+        second = 0.6 * first + 0.8 * rng.normal(size=size)
+        found = rank_interval(list(first), list(second))
+        held += found.low <= truth <= found.high
+    assert 0.9 <= held / 150 <= 0.99
+
+
+def test_constant_or_too_short_columns_have_no_rank_interval() -> None:
+    assert math.isnan(rank_interval([1, 1, 1, 1], [1, 2, 3, 4]).estimate)
+    assert math.isnan(rank_interval([], []).estimate)
+    assert rank_interval([1, 2, 3], [1, 3, 2]).estimate == 0.5
+    assert not rank_interval([1, 2, 3], [1, 3, 2]).known
