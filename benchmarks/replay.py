@@ -22,7 +22,7 @@ import heapq
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,10 @@ def halving(first: int, eta: int) -> Callable[[], SuccessiveHalvingPruner]:
     return lambda: SuccessiveHalvingPruner(first, eta)
 
 
+def with_eta(study: StudyFile, eta: int) -> StudyFile:
+    return replace(study, early_terminate=study.early_terminate.model_copy(update={"eta": eta}))
+
+
 PROGRAMS: dict[str, Build] = {
     "random, all to the end": optuna_with(RandomSampler, NopPruner),
     "random + ASHA, first rung 3, eta 3": optuna_with(RandomSampler, halving(3, 3)),
@@ -68,7 +72,8 @@ PROGRAMS: dict[str, Build] = {
     "Optuna: TPE + Hyperband": optuna_with(TPESampler, HyperbandPruner),
     RAY: OfRay,
     "the same, default first": lambda study, seed: OfRay(study, seed, default_first=True),
-    "ours, without the default first": optuna_with(tpe, halving(3, 3)),
+    "ours, without the default first": optuna_with(tpe, halving(3, 4)),
+    "ours, eta 3": lambda study, seed: Ours(with_eta(study, 3), seed),
     OURS: Ours,
 }
 RUNGS: dict[str, Build] = {
@@ -77,13 +82,13 @@ RUNGS: dict[str, Build] = {
     for eta in (2, 3, 4)
 }
 SETTINGS: dict[str, Build] = {
-    "TPE as ours": optuna_with(tpe, halving(3, 3)),
-    "4 startup trials": optuna_with(tpe, halving(3, 3), n_startup_trials=4),
-    "20 startup trials": optuna_with(tpe, halving(3, 3), n_startup_trials=20),
-    "not multivariate": optuna_with(tpe, halving(3, 3), multivariate=False, group=False),
-    "not in groups": optuna_with(tpe, halving(3, 3), group=False),
-    "no constant liar": optuna_with(tpe, halving(3, 3), constant_liar=False),
-    "random": optuna_with(RandomSampler, halving(3, 3)),
+    "TPE as ours": optuna_with(tpe, halving(3, 4)),
+    "4 startup trials": optuna_with(tpe, halving(3, 4), n_startup_trials=4),
+    "20 startup trials": optuna_with(tpe, halving(3, 4), n_startup_trials=20),
+    "not multivariate": optuna_with(tpe, halving(3, 4), multivariate=False, group=False),
+    "not in groups": optuna_with(tpe, halving(3, 4), group=False),
+    "no constant liar": optuna_with(tpe, halving(3, 4), constant_liar=False),
+    "random": optuna_with(RandomSampler, halving(3, 4)),
 }
 
 

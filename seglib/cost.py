@@ -28,7 +28,7 @@ _PROCESS = 0.535e9
 # C's allocator keeps what is freed, and tensors of other sizes do not fill all the gaps.
 _GAPS = 1.4
 # Autocast on a CPU holds weights in half precision, and gradients until they are converted.
-_HALF_WEIGHTS = 2 * _FLOAT / 2
+_HALF_WEIGHTS = 2 * (_FLOAT // 2)
 
 
 def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +62,7 @@ class Accumulator:
             logits = self._forward(piece)
             cost = _supervise(self.loss, logits, truth) * (len(truth) / len(mask))
             value = value + cost.detach()
-            self.scale(cost).backward()  # type: ignore[no-untyped-call]
+            self.scale(cost).backward(_one_if_finite(cost))  # type: ignore[no-untyped-call]
             finest.append(logits[0].detach())
         return value, _join(finest)
 
@@ -74,10 +74,13 @@ class Accumulator:
             outputs = [self._forward(piece) for (piece,) in _cut(micro_batch, image)]
         levels = [torch.cat(level).requires_grad_() for level in zip(*outputs, strict=True)]
         cost = _supervise(self.loss, levels, mask)
-        by_level = torch.autograd.grad(self.scale(cost), levels)
+        by_level = torch.autograd.grad(self.scale(cost), levels, _one_if_finite(cost))
         _set_generators(generators, image.device)
-        for piece, *gradients in _cut(micro_batch, image, *by_level):
-            torch.autograd.backward(self._forward(piece), gradients)
+        # what is not finite is not to be remembered; a GPU would have to be waited for
+        is_lost = image.device.type == "cpu" and not torch.isfinite(cost)
+        with _without_running_statistics(self.model) if is_lost else nullcontext():
+            for piece, *gradients in _cut(micro_batch, image, *by_level):
+                torch.autograd.backward(self._forward(piece), gradients)
         return cost.detach().double(), levels[0].detach()
 
     def _forward(self, image: Tensor) -> list[Tensor]:
@@ -119,6 +122,11 @@ def _cut(size: int, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def _join(pieces: Sequence[Tensor]) -> Tensor:
     return pieces[0] if len(pieces) == 1 else torch.cat(list(pieces))
+
+
+def _one_if_finite(cost: Tensor) -> Tensor:
+    """To start a gradient with: that of an infinite cross-entropy would be finite else."""
+    return torch.where(torch.isfinite(cost.detach()), 1.0, torch.nan)
 
 
 def _counts_over_batch(loss: nn.Module) -> bool:

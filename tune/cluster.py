@@ -75,6 +75,7 @@ def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator
         UnwritableError: The disk for temporary files is full.
     """
     os.environ.update(
+        NO_ALBUMENTATIONS_UPDATE="1",  # workers import it early, and it would ask a server for news
         RAY_USAGE_STATS_ENABLED="0",
         RAY_AIR_NEW_OUTPUT="0",
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",

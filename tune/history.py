@@ -121,7 +121,8 @@ class History:
     def _place(self, trial: FrozenTrial) -> _Placed:
         if trial.number in self._ended:
             return self._ended[trial.number]
-        placed = (_guides(trial) and self._translate(trial)) or _Placed(trial.number)
+        placed = self._translate(trial) if _guides(trial) else None
+        placed = _Placed(trial.number) if placed is None else placed
         if trial.state.is_finished():
             self._ended[trial.number] = placed
         return placed

@@ -68,11 +68,14 @@ def lean_start(workers: int) -> Iterator[None]:
         _instead(parameter, RayParams=few),
         _instead(services, ConsolePopen=partial(_start, workers=workers)),
     ):
+        before = os.environ.get(_PRELOAD)
         os.environ[_PRELOAD] = ",".join(PRELOADED)
         try:
             yield
         finally:
             del os.environ[_PRELOAD]
+            if before is not None:
+                os.environ[_PRELOAD] = before
 
 
 @contextmanager

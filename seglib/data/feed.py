@@ -164,6 +164,7 @@ class PinnedFeed:
         """Runs in the thread; what lay in the buffers must have been copied before."""
         if copied is not None:
             copied.synchronize()
+        assert ((rows >= 0) & (rows < len(self._store))).all(), "rows that the store lacks"
         images, masks = (buffer.numpy()[: len(rows)] for buffer in buffers)
         if self._places == list(range(self._store.num_channels)):
             np.take(self._store.images, rows, axis=0, out=images, mode="clip")

@@ -64,7 +64,7 @@ def read_nifti(path: Path, scaled_type: npt.DTypeLike) -> Picture:
 
     Raises:
         DataError: The file is no NIfTI, is not one volume, or claims what it cannot hold.
-            Other damage raises whatever nibabel, zlib and NumPy raise.
+            Other damage raises whatever nibabel, isal and NumPy raise.
     """
     with path.open("rb") as file:
         packed = path.name.lower().endswith(".gz")
@@ -96,23 +96,27 @@ def _read_picture(path: Path, pieces: Iterator[bytes], scaled_type: npt.DTypeLik
 
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:
-    """Content of a gzip file in pieces, each part of it checked by its checksum at its end."""
-    from isal import isal_zlib  # the same as zlib at twice its speed; missed by nobody without .gz
+    """Content of a gzip file in pieces, each part of it checked by its checksum at its end.
+
+    Whatever follows the last part is passed by, as the program gzip does.
+    """
+    from isal import isal_zlib  # as zlib, at twice the speed; nobody without .gz files waits for it
 
     stream, block = isal_zlib.decompressobj(_WITH_CHECKSUM), file.read(_PACKED_PIECE)
-    while block:
+    while True:
         piece = stream.decompress(block, _PIECE)
         if piece:
             yield piece
         block = stream.unconsumed_tail
-        if stream.eof:  # perhaps another part follows; whatever else does is passed by, as by gzip
+        if stream.eof:
             block = stream.unused_data + file.read(_PACKED_PIECE)
             if not block.startswith(_GZIP):
                 return
             stream = isal_zlib.decompressobj(_WITH_CHECKSUM)
-        elif not block and len(piece) < _PIECE:
+        elif not block and len(piece) < _PIECE:  # behind a full piece more may wait in the stream
             block = file.read(_PACKED_PIECE)
-    raise EOFError("compressed content that ends too early")
+            if not block:
+                raise EOFError("compressed content that ends too early")
 
 
 def _parse_header(head: bytes) -> Any:

@@ -122,7 +122,8 @@ def exact_sums(volume: npt.NDArray[Any]) -> tuple[int, int]:
     """Sum of all values and of their squares, in whole numbers: the order cannot matter.
 
     Args:
-        volume: Whole numbers; a slice of very large ones is summed modulo 2 ** 64.
+        volume: Whole numbers; exact for those of one or two bytes. A slice of very large
+            ones is summed modulo 2 ** 64.
 
     Returns:
         Sum, sum of squares.
@@ -164,7 +165,7 @@ def _zscore(
 
 def _mean_and_std(channel: npt.NDArray[Any], inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Of what lies inside; all the rest is 0."""
-    if channel.dtype.kind not in "iu":
+    if channel.dtype.kind not in "iu" or channel.dtype.itemsize > 2:  # no exact sums
         values = channel[inside].astype(np.float32)
         return float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
     count = int(np.count_nonzero(inside))

@@ -100,6 +100,19 @@ def test_loss_that_is_not_finite_has_a_gradient_that_is_not(over: str, micro_bat
     assert not gradient(model).isfinite().all()
 
 
+def test_infinite_logit_gives_no_gradient_to_step_by() -> None:
+    """The gradient of its cross-entropy would be finite: sigmoid minus truth."""
+    model, _ = build(Recipe(base_filters=2, depth=1), "binary")
+    loss = build_loss(Recipe(loss="bce"), TARGETS["binary"])
+    model.heads[0].bias.data.fill_(torch.inf)
+    accumulator = Accumulator(model, loss, nullcontext(), lambda cost: cost)
+    image, mask = batch("binary")
+    mask[:] = 0
+    value, _ = accumulator.add_gradient(image, mask, NUM_IMAGES)
+    assert not value.isfinite()
+    assert not gradient(model).isfinite().any()
+
+
 def test_network_at_rest_gives_the_same_logits_in_pieces() -> None:
     model, _ = build(Recipe(base_filters=2, depth=1, dropout=0.5), "organs")
     image, _ = batch("organs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -165,7 +166,9 @@ def _audit_rung(epoch: int, following: int, trained: Sequence[Entry]) -> Rung:
     return Rung(
         epoch=epoch,
         num_reached=sum(len(entry.rows) >= epoch for entry in trained),
-        num_stopped=sum(e.state == "PRUNED" and len(e.rows) == epoch for e in trained),
+        num_stopped=sum(
+            e.state == "PRUNED" and epoch <= len(e.rows) < (following or math.inf) for e in trained
+        ),
         num_complete=len(done),
         found=rank_interval(column(done, epoch - 1), column(done, -1)),
         num_onward=len(onward),

@@ -125,7 +125,7 @@ def rank_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
     if min(len(set(first)), len(set(second))) < 2:
         return Interval(math.nan, math.nan, math.nan, math.nan)
     rho, count = float(stats.spearmanr(first, second).statistic), len(first)
-    if count < 4:
+    if count < 4 or math.isnan(rho):
         return Interval(rho, math.nan, math.nan, math.nan)
     most = 1 - 12 / (count * (count**2 - 1))
     inner = max(-most, min(rho, most))

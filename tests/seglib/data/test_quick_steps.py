@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seglib.data import nifti
 from seglib.data.picture import distinct
 from seglib.data.pixels import SCALES, exact_sums, to_bytes
 from seglib.data.readers import read_array
@@ -74,6 +75,12 @@ def test_values_of_a_mask_are_those_that_are_in_it(kind: str) -> None:
         assert distinct(one) == tuple(np.unique(one).tolist())
 
 
+def test_wide_numbers_have_a_zscore_too() -> None:
+    image = np.random.default_rng(0).integers(0, 2**31 - 1, (3, 300, 300, 1)).astype(np.int32)
+    stored, _ = to_bytes(image, "zscore", (0,))
+    assert np.array_equal(stored[..., 0], plain_zscore(image[..., 0]))
+
+
 def packed_volume(path: Path) -> bytes:
     nibabel.save(nibabel.Nifti1Image(VOLUME, np.eye(4)), path)
     return gzip.decompress(path.read_bytes())
@@ -87,6 +94,26 @@ def test_a_packed_file_in_parts_is_one_volume(tmp_path: Path) -> None:
     for rest in (b"", bytes(512), b"something else"):
         path.write_bytes(b"".join(map(gzip.compress, parts)) + rest)
         assert np.array_equal(read_array(path).array, VOLUME.T)
+
+
+@pytest.mark.parametrize("level", [1, 6, 9])
+def test_a_packed_file_is_unpacked_whole_wherever_its_pieces_end(
+    level: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.gz"
+    rng = np.random.default_rng(level)
+    for packed_piece, piece in ((16, 258), (64, 1000), (3, 7)):
+        monkeypatch.setattr(nifti, "_PACKED_PIECE", packed_piece)
+        monkeypatch.setattr(nifti, "_PIECE", piece)
+        for _ in range(20):
+            runs = rng.integers(1, 900, 40)
+            content = np.repeat(rng.integers(0, 4, 40).astype(np.uint8), runs).tobytes()
+            path.write_bytes(gzip.compress(content, level))
+            with path.open("rb") as file:
+                assert b"".join(nifti._unpacked(file)) == content
+            path.write_bytes(path.read_bytes()[:-9])
+            with path.open("rb") as file, pytest.raises(EOFError, match="ends too early"):
+                list(nifti._unpacked(file))
 
 
 def test_a_packed_file_whose_checksum_is_wrong_is_refused(tmp_path: Path) -> None:
