@@ -17,7 +17,6 @@ import argparse
 import os
 import resource
 import select
-import signal
 import statistics
 import subprocess
 import sys
@@ -97,7 +96,7 @@ def until_first_step(folder: Path) -> Figures:
             assert ready, f"no training within {LONGEST_S} s"
             told_at = float(os.read(reader, 100).split()[0])
         finally:
-            driver.send_signal(signal.SIGINT)
+            driver.terminate()  # SIGINT is ignored in the background of a shell
             driver.wait()
             os.close(reader)
         return told_at - began, cpu_of_children_s() - cpu_s

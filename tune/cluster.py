@@ -82,6 +82,7 @@ def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator
         TUNE_DISABLE_SIGINT_HANDLER="1",
         TUNE_GLOBAL_CHECKPOINT_S="1000000000",
         TUNE_PRINT_ALL_TRIAL_ERRORS="0",
+        TUNE_STATE_REFRESH_PERIOD="1000000000",  # it would ask a dead control process, for a minute
         TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="1000000000",
         **ONE_HEAP,
     )
