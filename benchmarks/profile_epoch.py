@@ -211,7 +211,7 @@ def work_of_a_step(recipe: Recipe) -> float:
 
 
 def _target() -> Any:
-    from benchmarks.memory_model import TARGETS
+    from memory_model import TARGETS
 
     return TARGETS["binary"]
 
