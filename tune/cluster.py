@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from seglib.allocator import ONE_HEAP
 from seglib.errors import Problem, RunError
@@ -23,6 +23,18 @@ __all__ = ["NodeLostError", "check_address", "find_dead", "require_disk", "runni
 
 _SECONDS_TO_CONNECT = 5.0
 _RAYS_MEGABYTES = 2  # of logs and such, some hundred kB were measured
+_ENVIRONMENT: Final = {
+    "NO_ALBUMENTATIONS_UPDATE": "1",  # workers import it early, and it would ask a server for news
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_STATE_REFRESH_PERIOD": "1000000000",  # it would ask a dead control process, for a minute
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000000",
+    **ONE_HEAP,
+}
 _VITAL = {"gcs_server": "Ray's control process", "raylet": "Ray's node process"}
 
 
@@ -74,18 +86,7 @@ def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator
         RunError: There is no cluster at the address.
         UnwritableError: The disk for temporary files is full.
     """
-    os.environ.update(
-        NO_ALBUMENTATIONS_UPDATE="1",  # workers import it early, and it would ask a server for news
-        RAY_USAGE_STATS_ENABLED="0",
-        RAY_AIR_NEW_OUTPUT="0",
-        TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-        TUNE_DISABLE_SIGINT_HANDLER="1",
-        TUNE_GLOBAL_CHECKPOINT_S="1000000000",
-        TUNE_PRINT_ALL_TRIAL_ERRORS="0",
-        TUNE_STATE_REFRESH_PERIOD="1000000000",  # it would ask a dead control process, for a minute
-        TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S="1000000000",
-        **ONE_HEAP,
-    )
+    os.environ.update(_ENVIRONMENT)
     folder = temporary_folder() / "ray"
     num_cpus = max(len(os.sched_getaffinity(0)), cpus)
     workers = workers or num_cpus // cpus
