@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def test_second_driver_is_refused_and_the_first_goes_on_undisturbed(
     lock.write_text("pid 1 on a-host-that-lost-its-power\n")
     first = Driver(folder)
     first.wait_for("trial 0 epoch 2:")
+    first.process.send_signal(signal.SIGSTOP)  # or it might be done before the second begins
     for _ in range(2):
         second = Driver(folder)
         assert second.end() == 2
@@ -29,6 +31,7 @@ def test_second_driver_is_refused_and_the_first_goes_on_undisturbed(
         holder = f"pid {first.process.pid} on {socket.gethostname()}"
         assert f"run.lock: found a search at work here ({holder})" in told
         assert "Traceback" not in told
+    first.process.send_signal(signal.SIGCONT)
     assert first.end() == 0, "".join(first.lines)
     assert "a-host-that-lost-its-power" not in "".join(first.lines)
     assert scores_of(assert_sound(folder)) == scores_of(undisturbed)
