@@ -14,18 +14,8 @@ from scipy import stats
 from seglib.augment import Augment, build_augment
 from seglib.augment_batch import BatchAugment, Changes, build_batch_augment, change
 from seglib.recipe import Recipe
+from tests.seglib.test_augment import ALL_KNOBS
 
-ALL_KNOBS = {
-    "rotation_deg": 20.0,
-    "shift": 0.1,
-    "zoom": 0.2,
-    "flip_horizontal": 0.5,
-    "flip_vertical": 0.5,
-    "elastic": 0.5,
-    "brightness": 0.2,
-    "contrast": 0.2,
-    "noise": 0.05,
-}
 SWAP = ((1, 2),)
 SIZE = 64
 DEVICES = [
