@@ -49,6 +49,17 @@ FAULTS: Mapping[str, Fault] = {
         "It goes on from its last epoch; killed too often, that trial fails with its reason and "
         "the search goes on",
     ),
+    "node-lost": Fault(
+        "A machine of the cluster dies, hangs, is slow or is cut off from the network; another "
+        "joins, or has other storage than the rest",
+        "Its trials go on elsewhere after their last epoch, within 60 s; the other trials notice "
+        "nothing, who comes back spoils nothing, a new machine gets work, an unfit one is named",
+    ),
+    "head-lost": Fault(
+        "The head of the cluster dies, and the cluster with it",
+        "One message and exit 1 within 90 s; the same command finishes the study on another "
+        "cluster, with the trials of an undisturbed run",
+    ),
     "out-of-memory": Fault(
         "Memory runs out in a training step",
         "The micro-batch halves, the batch stays; what cannot run even so is infeasible, and "

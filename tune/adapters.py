@@ -6,6 +6,8 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import OutOfMemoryError
@@ -18,6 +20,7 @@ from tune.cluster import NodeLostError
 from tune.deaths import DIED, Cause, Deaths, Fault, in_a_line
 from tune.interruption import Interruption
 from tune.ledger import Ledger
+from tune.nodes import Room
 from tune.trial import FAILURE, HALT, NOTE, ROW
 
 if TYPE_CHECKING:
@@ -27,6 +30,9 @@ __all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen"]
 
 _ENDED = re.compile(r"Selected to kill: .*")  # others are listed without these words
 _USE = re.compile(r"was ([\d.]+)GB used / ([\d.]+)GB limit")
+
+_MISSING = re.compile(r"(ModuleNotFound|Import)Error: .*")
+_PLACE = re.compile(r"\bip[=:] ?([\w.:]+)")
 
 log = logging.getLogger("segtune")
 
@@ -40,6 +46,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         observers: Told of every start, epoch and end.
         interruption: When set, nothing more is started or told.
         deaths: How often trials died so far.
+        room: How many trials there is room for; None for what the job says.
     """
 
     def __init__(
@@ -50,13 +57,16 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         interruption: Interruption,
         *,
         deaths: Deaths,
+        room: Room | None = None,
     ) -> None:
         super().__init__()  # with a metric, Ray would end the search at a result without it
         self._ledger, self._job, self._deaths = ledger, job, deaths
         self._observers, self._interruption = list(observers), interruption
+        self._room = room or Room(job.cpus, job.gpus, job.concurrent)
         self._numbers: dict[str, int] = {}
         self._actors: dict[str, str] = {}
-        self._hung: dict[str, Cause] = {}
+        self._nodes: dict[str, str] = {}
+        self._causes: dict[str, Cause] = {}
         self._has_more = True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -66,7 +76,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         """
         if self._interruption.is_set:
             return str(Searcher.FINISHED)
-        most = self._job.concurrent
+        most = self._room.most(len(self._numbers))
         if not self._has_more or (most is not None and len(self._numbers) >= most):
             return None
         order = None
@@ -99,7 +109,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
             return True
         # Ray hands results on flattened, with the whole configuration and more among them.
         mark = f"{ROW}/"
-        self._hung.pop(trial_id, None)
+        self._causes.pop(trial_id, None)
         row = {key.removeprefix(mark): v for key, v in result.items() if key.startswith(mark)}
         if row["epoch"] <= len(self._ledger.entry(number).rows):
             return False  # known: it had to begin anew
@@ -120,17 +130,37 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
             return
         with self._halting():
             if error:
-                self._note_death(number, self._hung.pop(trial_id, DIED))
+                self._note_death(number, self._causes.pop(trial_id, DIED))
             else:
                 self._end(number)
 
+    @property
+    def num_at_work(self) -> int:
+        """Trials that were given out and have not ended."""
+        return len(self._numbers)
+
     def note_start(self, trial_id: str, actor: str) -> None:
         """The trial is at work in this of Ray's actors."""
-        self._actors[trial_id] = actor
+        self._actors[trial_id], self._nodes[trial_id] = actor, self._room.node_of(actor)
 
     def note_hung(self, trial_id: str, limit_s: float) -> None:
         """Its process is ended for it."""
-        self._hung[trial_id] = Cause("hung", f"no epoch within {limit_s:.0f} s")
+        self._causes[trial_id] = Cause("hung", f"no epoch within {limit_s:.0f} s")
+
+    def note_error(self, trial_id: str, error: str) -> None:
+        """Its process is gone, and perhaps all of its node.
+
+        Args:
+            trial_id: Whose.
+            error: All that Ray said.
+        """
+        if node := self._room.find_lost(self._nodes.get(trial_id, "")):
+            self._causes[trial_id] = Cause("its node was lost", node, is_foreign=True)
+        elif self._room.is_joined and (missing := _MISSING.search(error)):
+            node = " ".join(_PLACE.findall(error)[:1])
+            self._interruption.halt(
+                f"node {node}: {missing.group()}; every node needs what the driver has installed"
+            )
 
     def close(self, error: BaseException) -> Fault:
         """Ray failed and everything in it ended: a death for whom it is to be counted.
@@ -145,6 +175,7 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         at_work = {one: number for one, number in self._numbers.items() if one in self._actors}
         shortage = _find_shortage(error)
         fault, cause = _explain(error, shortage, len(at_work))
+        cause = replace(cause, is_foreign=self._room.is_joined and not shortage)
         if shortage:
             # Ray names whom it ended; the others end with the rest of Ray, no fault of theirs.
             ended = "".join(_ENDED.findall(shortage))
@@ -216,6 +247,11 @@ class LedgerScheduler(FIFOScheduler):  # type: ignore[misc]
         """CONTINUE or STOP."""
         stop = self._searcher.record(trial.trial_id, result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Before the searcher hears that the trial has ended: of what?"""
+        said = Path(trial.error_file).read_text() if trial.error_file else ""
+        self._searcher.note_error(trial.trial_id, said)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Ray writes its state to disk, ours is in the ledger."""

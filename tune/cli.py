@@ -1,22 +1,23 @@
-"""The command line: `segtune run`, `check`, `data`, `status`, `report`, `schema`."""
+"""The command line: `segtune run`, `check`, `data`, `report`, `schema`; see `cli_jobs`, too."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, TextIO, cast
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from seglib.errors import SegtuneError
+from tune import cli_jobs
 from tune.interruption import Interrupted, Interruption
 from tune.request import Request
 from tune.run import run_search
 from tune.suite import describe_suite, is_suite, run_suite
-from tune.surroundings import Voice, settle_surroundings
+from tune.surroundings import open_console, settle_surroundings
+from tune.urls import choose_ledger
 
 __all__ = ["main"]
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     help="Tune a 2-D medical segmentation network, lose nothing, and believe the answer.",
     epilog="First steps: segtune check --space FILE, then segtune run --space FILE.",
 )
+app.add_typer(cli_jobs.app)  # without a name: its commands stand beside those below
 
 Space = Annotated[
     Path,
@@ -67,7 +69,11 @@ Extend = Annotated[
 ]
 Storage = Annotated[
     str | None,
-    typer.Option("--storage", metavar="URL", help="Database of the ledger, if not a file."),
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="Database of the ledger, if not a file; SEGTUNE_STORAGE says it, too.",
+    ),
 ]
 
 
@@ -87,6 +93,15 @@ def run(
         typer.Option("--address", metavar="HOST:PORT", help="Ray cluster, or auto, or local."),
     ] = "local",
     storage: Storage = None,
+    storage_path: Annotated[
+        str | None,
+        typer.Option(
+            "--storage-path",
+            metavar="DIR|URL",
+            help="Where run directories and prepared data lie, if not in OUT; s3://… with the "
+            "extra s3.",
+        ),
+    ] = None,
 ) -> None:
     """Run a search, or continue one.
 
@@ -99,7 +114,10 @@ def run(
     with the epochs and the checkpoint of the old one. Its learning rate goes up again
     at that point: it is not the same as 100 epochs from the start.
     """
-    request = Request(space, data, out, tuple(set_ or ()), trials, address, storage, extend=extend)
+    request = Request(
+        space, data, out, tuple(set_ or ()), trials, address, choose_ledger(storage), extend=extend
+    ).stored_at(storage_path)
+    request.require_storage()
     if check:
         _print_plan(request)
         return
@@ -150,24 +168,7 @@ def data(
     """
     from tune.data_report import describe_data
 
-    describe_data(folder, tuple(set_ or ()), _console(), sheet=sheet)
-
-
-@app.command()
-def status(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run directory, or a suite's folder of them.")
-    ],
-    storage: Storage = None,
-) -> None:
-    """Show how a search stands; it may be running meanwhile.
-
-    Counts, trials in training, leaderboard. Nothing is written. --storage is needed
-    only if the ledger is a database with a password.
-    """
-    from tune.leaderboard import show_status
-
-    show_status(run, _console(), storage)
+    describe_data(folder, tuple(set_ or ()), open_console(), sheet=sheet)
 
 
 @app.command()
@@ -185,7 +186,7 @@ def report(
     """
     from tune.reporting.page import show_report
 
-    show_report(run, _console(), storage)
+    show_report(run, open_console(), choose_ledger(storage))
 
 
 @app.command()
@@ -193,7 +194,7 @@ def schema() -> None:
     """Print the JSON schema of study files, for editors."""
     from tune.study_schema import schema as build_schema
 
-    _console().file.write(json.dumps(build_schema(), indent=2) + "\n")
+    open_console().file.write(json.dumps(build_schema(), indent=2) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -221,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(act: Callable[[Request, Console, Interruption], int], request: Request) -> int:
     """Do what may take hours; a signal ends it in order, and the exit code says which."""
-    console, interruption, code = _console(), Interruption(), 0
+    console, interruption, code = open_console(), Interruption(), 0
     try:
         with interruption.listening():
             code = act(request, console, interruption)
@@ -236,18 +237,11 @@ def _train(act: Callable[[Request, Console, Interruption], int], request: Reques
     return code
 
 
-def _console() -> Console:
-    """A terminal as wide as it is; a pipe wide enough for every line."""
-    voice = cast(TextIO, Voice(sys.stdout))
-    console = Console(file=voice)
-    return console if console.is_terminal else Console(file=voice, width=160)
-
-
 def _print_plan(request: Request) -> None:
     from tune.plan import describe_plan
 
     describe = describe_suite if is_suite(request.space) else describe_plan
-    describe(request, _console())
+    describe(request, open_console())
 
 
 def _complain(text: str) -> None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import os
 import secrets
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from seglib.allocator import ONE_HEAP
-from seglib.errors import Problem, RunError
 from seglib.files import require_room
-from tune.own_ray import lean_start, plain_workers, take_up_environment
+from tune.joined import Pulse, check_address, find_head, knock, wrong_address
+from tune.own_ray import careful_groups, lean_start, plain_workers, take_up_environment
 from tune.temporary import clear, temporary_folder
 
-__all__ = ["NodeLostError", "check_address", "find_dead", "require_disk", "running_ray"]
+__all__ = ["NodeLostError", "find_dead", "require_disk", "running_ray"]
 
-_SECONDS_TO_CONNECT = 5.0
 _RAYS_MEGABYTES = 2  # of logs and such, some hundred kB were measured
 _ENVIRONMENT: Final = {
     "NO_ALBUMENTATIONS_UPDATE": "1",  # workers import it early, and it would ask a server for news
@@ -30,6 +29,7 @@ _ENVIRONMENT: Final = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000000000",  # else one after another starts; Room says how many
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "TUNE_STATE_REFRESH_PERIOD": "1000000000",  # it would ask a dead control process, for a minute
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000000",
@@ -45,33 +45,8 @@ class NodeLostError(BaseException):
     """
 
 
-def check_address(address: str) -> None:
-    """See that somebody listens at a cluster's address: Ray itself would try for minutes.
-
-    Args:
-        address: ``local``, ``auto`` or ``host:port``.
-
-    Raises:
-        RunError: It is not an address, or nobody answers there.
-    """
-    if address in ("local", "auto"):
-        return
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or "/" in address or not port.isdecimal():
-        hint = "port 6379 is Ray's own; ray:// is not supported, submit the search as a job instead"
-        raise _wrong_address(address, "local, auto or host:port", hint)
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
-    except (OSError, OverflowError) as error:
-        raise _wrong_address(f"{address} ({error})", "the address of a running cluster") from None
-
-
-def _wrong_address(found: str, wanted: str, hint: str = "") -> RunError:
-    return RunError("command line", [Problem("--address", found, wanted, hint)])
-
-
 @contextmanager
-def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator[None]:
+def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator[Pulse | None]:
     """A Ray of our own, or a connection to a cluster; shut down on leaving.
 
     Args:
@@ -80,42 +55,85 @@ def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator
         workers: Processes that a Ray of our own starts at once; None for as many as fit.
 
     Yields:
-        Nothing.
+        What feels whether the head of the cluster lives; None for a Ray of our own.
 
     Raises:
-        RunError: There is no cluster at the address.
+        RunError: There is no cluster at the address, or it does not let us in.
         UnwritableError: The disk for temporary files is full.
     """
     os.environ.update(_ENVIRONMENT)
-    folder = temporary_folder() / "ray"
-    num_cpus = max(len(os.sched_getaffinity(0)), cpus)
-    workers = workers or num_cpus // cpus
     require_disk()
+    if address != "local":
+        with _joined(address) as pulse:
+            yield pulse
+        return
+    folder = temporary_folder() / "ray"
     try:
-        if address == "local":
-            os.environ.pop("RAY_AUTH_TOKEN", None)
-            os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token_file()))
-        options: dict[str, Any] = {"address": address}
-        if address == "local":
-            options |= {
-                "num_cpus": num_cpus,
-                "include_dashboard": False,
-                "object_store_memory": 128 * 2**20,
-                "_temp_dir": str(folder),
-            }
-        import ray
-
-        take_up_environment()
-        is_ours = address == "local"
-        with lean_start(workers) if is_ours else nullcontext():
-            _connect(address, options)
-        try:
-            with plain_workers() if is_ours else nullcontext():
-                yield
-        finally:
-            ray.shutdown()
+        with _started(folder, cpus, workers):
+            yield None
     finally:
         clear(folder)
+
+
+@contextmanager
+def _started(folder: Path, cpus: int, workers: int | None) -> Iterator[None]:
+    num_cpus = max(len(os.sched_getaffinity(0)), cpus)
+    os.environ.pop("RAY_AUTH_TOKEN", None)
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token_file()))
+    import ray
+
+    take_up_environment()
+    with lean_start(workers or num_cpus // cpus):
+        _init(
+            address="local",
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            object_store_memory=128 * 2**20,
+            _temp_dir=str(folder),
+        )
+    try:
+        with plain_workers():
+            yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _joined(address: str) -> Iterator[Pulse]:
+    """A cluster that others started; whoever leaves it does not wait for a dead head."""
+    address = find_head(address)
+    check_address(address)
+    knock(address)
+    import ray
+
+    with Pulse(address) as pulse:
+        try:
+            _init(address=address, runtime_env=_environment_of_workers())
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            hint = "start the search on a machine of the cluster, or submit it as a job"
+            found = f"{address} ({' '.join(str(error).split())})"
+            raise wrong_address(found, "the address of a running cluster", hint) from None
+
+        def require_head() -> None:
+            if not pulse.feel_now():
+                raise NodeLostError(f"the head of the cluster at {address} died")
+
+        try:
+            with careful_groups(require_head):
+                yield pulse
+        finally:
+            ray.shutdown()
+
+
+def _environment_of_workers() -> dict[str, Any]:
+    """The table above for the workers of other machines; no secret is in it.
+
+    Within a Ray job that has variables of its own those come first: Ray refuses to have the
+    same one twice.
+    """
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    taken = (job.get("runtime_env") or {}).get("env_vars") or {}
+    return {"env_vars": {name: v for name, v in _ENVIRONMENT.items() if name not in taken}}
 
 
 def require_disk() -> None:
@@ -140,18 +158,12 @@ def find_dead() -> str:
     return next((_VITAL[kind] for kind, _ in dead if kind in _VITAL), "")
 
 
-def _connect(address: str, options: dict[str, Any]) -> None:
-    """Start Ray or join it; a cluster that is not there is the user's to mend."""
+def _init(**options: Any) -> None:
+    """Start Ray or join it."""
     import ray
 
     _silence()
-    try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (ConnectionError, ValueError) as error:
-        if address == "local":
-            raise
-        found = f"{address} ({str(error).splitlines()[0]})"
-        raise _wrong_address(found, "the address of a running cluster") from None
+    ray.init(**options, log_to_driver=False, logging_level=logging.CRITICAL)
 
 
 def _silence() -> None:

@@ -16,16 +16,21 @@ class Cause:
     Args:
         what: Words that "4 times" may follow.
         detail: More about this one time; may be empty.
+        is_foreign: Did more than the trial die, such as its whole machine? No fault of its own.
     """
 
     what: str
     detail: str = ""
+    is_foreign: bool = False
 
     def __str__(self) -> str:
         return f"{self.what}: {self.detail}" if self.detail else self.what
 
 
 DIED = Cause("its process died")
+
+MOST_FOREIGN_DEATHS = 20
+"""Nodes that the provider takes back must not use up a trial's retries, nor go on for ever."""
 
 
 class Deaths:
@@ -34,7 +39,7 @@ class Deaths:
     It lasts as long as the driver: started again, a search tries each trial anew.
 
     Args:
-        most: So many deaths, and the trial is given up.
+        most: So many deaths, and the trial is given up. Foreign ones are counted apart.
     """
 
     def __init__(self, most: int) -> None:
@@ -53,7 +58,9 @@ class Deaths:
         """
         causes = self._causes.setdefault(number, [])
         causes.append(cause)
-        return self._summary(causes) if len(causes) >= self._most else ""
+        foreign = sum(one.is_foreign for one in causes)
+        given_up = len(causes) - foreign >= self._most or foreign >= MOST_FOREIGN_DEATHS
+        return self._summary(causes) if given_up else ""
 
     @staticmethod
     def _summary(causes: list[Cause]) -> str:

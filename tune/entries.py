@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seglib.errors import Problem, RunError, printable
@@ -19,7 +19,6 @@ __all__ = [
     "NAMES",
     "Entry",
     "EntryReader",
-    "count_started",
     "read_entries",
     "recipe_key",
     "require_ours",
@@ -134,22 +133,6 @@ class EntryReader:
         if trial.state.is_finished():
             self._ended[trial.number] = entry
         return entry
-
-
-def count_started(trials: Sequence[FrozenTrial]) -> int:
-    """Trials that count against the cap: no proposals that cannot fit, no extensions.
-
-    Args:
-        trials: As the storage gives them.
-
-    Returns:
-        Their number.
-    """
-    not_counted = ("infeasible", "withdrawn", "extends")
-    return sum(
-        trial.state != TrialState.WAITING and trial.user_attrs.keys().isdisjoint(not_counted)
-        for trial in trials
-    )
 
 
 def read_entries(study_name: str, storage: BaseStorage) -> list[Entry]:

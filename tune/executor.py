@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +15,11 @@ from seglib.errors import RunError, UnwritableError
 from tune.cluster import NodeLostError, require_disk, running_ray
 from tune.deaths import Deaths, Fault, in_a_line
 from tune.interruption import Interruption
+from tune.joined import SECONDS_TO_COME_BACK, await_cluster
 from tune.ledger import Ledger, Order
+from tune.nodes import Room
 from tune.patience import Patience
+from tune.probe import marked, versions_here
 from tune.temporary import temporary_folder
 from tune.trial_files import trial_folder
 
@@ -52,6 +56,11 @@ class Job:
         concurrent: Most trials at once; None for as many as fit.
         retries: How often a trial whose process died is tried again.
         address: Of a running Ray cluster; ``local`` starts one for this search.
+        shared: Folders that each node of a joined cluster must see as this machine does.
+        marks: What stands in a small file in each of them; None with a Ray of our own.
+        url: The run directory's place, to which trials put their files; None for the folder.
+        store_url: Where nodes take the prepared data from; None for ``store`` itself.
+        store_key: What nodes copy to their own disks; None to map the files where they lie.
         patience: How long a trial may be silent before it counts as hung.
         compile: Whether networks are compiled where they train on a GPU.
     """
@@ -64,6 +73,11 @@ class Job:
     concurrent: int | None = None
     retries: int = 3
     address: str = "local"
+    shared: tuple[Path, ...] = ()
+    marks: dict[str, str] | None = None
+    url: str | None = None
+    store_url: str | None = None
+    store_key: str | None = None
     patience: Patience = field(default_factory=Patience)
     compile: bool = False
 
@@ -79,12 +93,17 @@ class Job:
             "seed": order.seed,
             "num_reported": order.num_reported,
             "folder": str(self.folder(order.number)),
-            "store": str(self.store),
+            "url": self.url and f"{self.url}/trials/{order.number}",
+            "private": self.url is not None and self.address != "local",
+            "store": self.store_url or str(self.store),
+            "store_key": self.store_key,
             "split": asdict(self.split),
             "metric": ledger.file.metric.name,
             "maximize": ledger.file.metric.goal == "maximize",
             "threads": self.cpus,
             "compiled": str(self.run_dir / "compiled") if self.compile else None,
+            "marks": self.marks,
+            "versions": None if self.marks is None else versions_here(),
         }
 
 
@@ -114,16 +133,19 @@ def execute(
         RunError: There is no Ray cluster at the address.
     """
     interruption = interruption or Interruption()
-    deaths, starts, starts_in_vain = Deaths(job.retries + 1), 0, 0
+    search = _Search(ledger, job, observers, interruption, Deaths(job.retries + 1))
+    starts_in_vain, fault = 0, None
     with interruption.listening():
         while not interruption.is_set:
+            if fault is not None and job.address != "local" and not await_cluster(job.address):
+                interruption.halt(_say_gone(fault, job.address))
+                break
             try:
-                fault = _run_ray(ledger, job, observers, interruption, deaths=deaths)
+                fault = _run_ray(search)
             except RunError as error:  # no cluster there; but if there was one, it may come back
-                if not starts:
+                if fault is None:
                     raise
                 fault = Fault(str(error.problems[0]))
-            starts += 1
             if fault is None or interruption.is_set:
                 break
             starts_in_vain = 0 if fault.at_work else starts_in_vain + 1
@@ -131,50 +153,57 @@ def execute(
                 interruption.halt(f"Ray failed {starts_in_vain} times in a row before any trial "
                                   f"was at work; the last time: {fault.what}")  # fmt: skip
                 break
-            again = "starting Ray again"
+            again = "starting Ray again" if job.address == "local" else "joining the cluster again"
             if fault.of_memory and fault.at_work > 1:
-                job = replace(job, concurrent=fault.at_work - 1)
-                again += f", with {job.concurrent} at a time"
+                search.job = replace(search.job, concurrent=fault.at_work - 1)
+                again += f", with {search.job.concurrent} at a time"
             log.warning("%s; %s", fault.what, again)
             ledger.take_up_unfinished()
     if interruption.exit_code == 1:
-        log.error("%s", interruption.reason)
+        log.error("error: %s", interruption.reason)
     return interruption.exit_code
 
 
-def _run_ray(
-    ledger: Ledger,
-    job: Job,
-    observers: Sequence[Observer],
-    interruption: Interruption,
-    *,
-    deaths: Deaths,
-) -> Fault | None:
+@dataclass
+class _Search:
+    """What lasts from one start of Ray to the next."""
+
+    ledger: Ledger
+    job: Job
+    observers: Sequence[Observer]
+    interruption: Interruption
+    deaths: Deaths
+
+
+def _run_ray(search: _Search) -> Fault | None:
     """Ray from its start to its end; what ended it too soon, or None."""
+    job = search.job
     try:
-        with running_ray(job.address, job.cpus, job.concurrent), interruption.winding_down():
-            return _run_tuner(ledger, job, observers, interruption, deaths=deaths)
+        with ExitStack() as stack:
+            pulse = stack.enter_context(running_ray(job.address, job.cpus, job.concurrent))
+            if pulse is not None:
+                marks = stack.enter_context(marked(job.shared))
+                search = replace(search, job=replace(job, marks=marks))
+            stack.enter_context(search.interruption.winding_down())
+            return _run_tuner(search, Room(job.cpus, job.gpus, job.concurrent, pulse))
     except (RunError, UnwritableError):
         raise
     except Exception as error:
         return Fault(in_a_line(error))
 
 
-def _run_tuner(
-    ledger: Ledger,
-    job: Job,
-    observers: Sequence[Observer],
-    interruption: Interruption,
-    *,
-    deaths: Deaths,
-) -> Fault | None:
+def _run_tuner(search: _Search, room: Room) -> Fault | None:
     from ray import tune as ray_tune
 
     from tune.adapters import LedgerScheduler, LedgerSearcher, StopWhen
     from tune.trainable import train
     from tune.watch import NodeWatch, Silence, Watchdog
 
-    searcher = LedgerSearcher(ledger, job, observers, interruption, deaths=deaths)
+    job, interruption = search.job, search.interruption
+    searcher = LedgerSearcher(
+        search.ledger, job, search.observers, interruption, deaths=search.deaths, room=room
+    )
+    watchdog = Watchdog(search.ledger, searcher, job.patience)
     with tempfile.TemporaryDirectory(dir=temporary_folder()) as scratch:
         tuner = ray_tune.Tuner(
             ray_tune.with_resources(train, {"cpu": job.cpus, "gpu": job.gpus}),
@@ -189,11 +218,7 @@ def _run_tuner(
                 storage_path=scratch,
                 verbose=0,
                 stop=StopWhen(interruption),
-                callbacks=[
-                    NodeWatch(searcher),
-                    Watchdog(ledger, searcher, job.patience),
-                    Silence(),
-                ],
+                callbacks=[NodeWatch(searcher, room), watchdog, Silence()],
                 # the searcher tries again, so that there is one count of deaths
                 failure_config=ray_tune.FailureConfig(max_failures=0),
             ),
@@ -204,3 +229,9 @@ def _run_tuner(
             require_disk()  # or no trial is to blame
             return searcher.close(error)
     return None
+
+
+def _say_gone(fault: Fault, address: str) -> str:
+    return (f"{fault.what}; no cluster has answered at {address} for "
+            f"{SECONDS_TO_COME_BACK:.0f} s; the same command goes on, also on another cluster "
+            "with its --address")  # fmt: skip

@@ -17,13 +17,16 @@ from seglib.optim import learning_rate_at
 from seglib.recipe import Recipe
 from tune.entries import Entry
 from tune.ledger import Ledger
+from tune.mirror import Mirror
 from tune.report import best_row
 from tune.trial_files import BEST, CASES, LAST, NOTES, trial_folder
 
 __all__ = ["can_go_on", "extend_trials"]
 
 
-def extend_trials(ledger: Ledger, run_dir: Path, count: int) -> list[str]:
+def extend_trials(
+    ledger: Ledger, run_dir: Path, count: int, mirror: Mirror | None = None
+) -> list[str]:
     """Let the best complete trials go on to the study's horizon, until so many have.
 
     Asked again, nothing is done twice. What an earlier start was asked for and did not
@@ -33,6 +36,7 @@ def extend_trials(ledger: Ledger, run_dir: Path, count: int) -> list[str]:
         ledger: The memory of the search.
         run_dir: Where the trials keep their files.
         count: Trials that shall have gone on to this horizon, those of before among them.
+        mirror: Of the run directory, if its place is a URL: the checkpoints lie there.
 
     Returns:
         One sentence for each trial that goes on.
@@ -40,12 +44,17 @@ def extend_trials(ledger: Ledger, run_dir: Path, count: int) -> list[str]:
     Raises:
         RunError: There are not as many, or one's checkpoint is gone; nothing was changed.
     """
+    if mirror is not None:
+        mirror.bring_checkpoints(_list_needed(ledger, count) & mirror.list_kept())
     said = _hand_over(ledger, run_dir)
     chosen = _choose(ledger, count) if count else []
     _require_checkpoints(chosen, run_dir, ledger.file.horizon)
     for entry in chosen:
         ledger.extend(entry.number, ledger.file.horizon)
-    return said + _hand_over(ledger, run_dir)
+    said += _hand_over(ledger, run_dir)
+    if mirror is not None:
+        mirror.give_checkpoints([e.number for e in _list_unfinished(ledger)])
+    return said
 
 
 def can_go_on(ledger: Ledger) -> bool:
@@ -84,6 +93,18 @@ def _list_able(ledger: Ledger) -> list[Entry]:
     ]
 
 
+def _list_unfinished(ledger: Ledger) -> list[Entry]:
+    """Trials that shall go on from others and have not ended."""
+    return [e for e in ledger.entries() if e.extends is not None and e.state == "RUNNING"]
+
+
+def _list_needed(ledger: Ledger, count: int) -> set[int]:
+    """Trials whose checkpoints may be asked for."""
+    begun = _list_unfinished(ledger)
+    needed = {e.number for e in begun} | {e.extends for e in begun if e.extends is not None}
+    return needed | {e.number for e in _list_able(ledger) if count}
+
+
 def _require_checkpoints(chosen: Sequence[Entry], run_dir: Path, horizon: int) -> None:
     problems = []
     for entry in chosen:
@@ -105,8 +126,8 @@ def _require_checkpoints(chosen: Sequence[Entry], run_dir: Path, horizon: int) -
 def _hand_over(ledger: Ledger, run_dir: Path) -> list[str]:
     """Give each trial that goes on what it goes on from; what it has is left alone."""
     said, entries = [], {entry.number: entry for entry in ledger.entries()}
-    for entry in entries.values():
-        if entry.extends is None or entry.state != "RUNNING":
+    for entry in _list_unfinished(ledger):
+        if entry.extends is None:
             continue
         source = trial_folder(run_dir, entry.extends)
         folder = trial_folder(run_dir, entry.number)

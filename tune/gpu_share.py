@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from seglib.cost import estimate_memory_gb
@@ -14,6 +16,7 @@ from tune.study_file import StudyFile
 
 if TYPE_CHECKING:
     from seglib.data.store import Store
+    from tune.nodes import Node
 
 __all__ = ["MOST_ON_A_GPU", "gpus_per_trial", "largest_memory_gb", "share_of"]
 
@@ -33,12 +36,15 @@ _KNOBS: Final = (
 )  # fmt: skip
 
 
-def gpus_per_trial(study: StudyFile, store: Store) -> float:
+def gpus_per_trial(study: StudyFile, store: Store, nodes: Sequence[Node] | None = None) -> float:
     """The share of a GPU that each trial gets: as the study says, else what its memory allows.
+
+    On a cluster the smallest GPU of all decides, as nobody knows on which a trial will be.
 
     Args:
         study: Its resources and constraints, and the recipes that it may propose.
         store: Says how large images and data are.
+        nodes: Of the cluster; None for this machine.
 
     Returns:
         GPUs; 0 where there is none and the study does not ask for one.
@@ -46,13 +52,14 @@ def gpus_per_trial(study: StudyFile, store: Store) -> float:
     wish = study.resources.gpus_per_trial
     if wish != "auto":
         return float(wish)
-    import torch
-
-    if not torch.cuda.is_available():
+    cards = _cards_here() if nodes is None else _cards_of(nodes, study.resources.cpus_per_trial)
+    if not cards:
         return 0.0
+    total_gb = min(card.memory_gb for card in cards)
+    if total_gb <= 0:  # Ray counts one that nobody can ask
+        return 1.0
     from seglib.data.feed import RESIDENT_SHARE, resident_bytes
 
-    total_gb = torch.cuda.get_device_properties(0).total_memory / 1e9
     data = resident_bytes(len(store), image_size=store.image_size, num_channels=store.num_channels)
     data_gb = data / 1e9 if data / 1e9 <= RESIDENT_SHARE * total_gb else 0.0
     network_gb = largest_memory_gb(
@@ -61,12 +68,34 @@ def gpus_per_trial(study: StudyFile, store: Store) -> float:
         num_logits=store.target.num_logits,
         image_size=store.image_size,
     )
-    cpus = len(os.sched_getaffinity(0)) / study.resources.cpus_per_trial
-    return share_of(
-        network_gb + data_gb + CONTEXT_GB,
-        total_gb,
-        most=int(cpus / torch.cuda.device_count()),
-    )
+    cpus = min(card.cpus for card in cards) / study.resources.cpus_per_trial
+    return share_of(network_gb + data_gb + CONTEXT_GB, total_gb, most=int(cpus))
+
+
+@dataclass(frozen=True)
+class _Card:
+    """A kind of GPU: its memory, and the machine's cores for each of them."""
+
+    memory_gb: float
+    cpus: float
+
+
+def _cards_here() -> list[_Card]:
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    memory_gb = torch.cuda.get_device_properties(0).total_memory / 1e9
+    return [_Card(memory_gb, len(os.sched_getaffinity(0)) / torch.cuda.device_count())]
+
+
+def _cards_of(nodes: Sequence[Node], cpus: float) -> list[_Card]:
+    """Of nodes that have the cores for a trial; the memory is 0 where nobody knows it."""
+    return [
+        _Card(node.gpu_memory_gb or 0.0, node.cpus / node.gpus)
+        for node in nodes
+        if node.gpus and node.cpus >= cpus
+    ]
 
 
 def share_of(needed_gb: float, total_gb: float, *, most: int) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import InMemoryStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from tune.entries import recipe_key
 from tune.strategies import SAMPLER_NOTES, build_pruner, build_sampler
@@ -78,6 +78,7 @@ class History:
     def __init__(self, file: StudyFile) -> None:
         self._file = file
         self._ended: dict[int, _Placed] = {}
+        self._points: dict[int, FixedTrial | None] = {}
 
     def propose(self, trials: Sequence[FrozenTrial]) -> Proposal:
         """The next trial; it follows from the study file and ``trials`` alone.
@@ -128,13 +129,11 @@ class History:
         return placed
 
     def _translate(self, trial: FrozenTrial) -> _Placed | None:
-        values = self._locate(trial.user_attrs["recipe"])
-        if values is None:
+        if trial.number not in self._points:  # a recipe is given once, while scores come in
+            self._points[trial.number] = self._find_point(trial.user_attrs["recipe"])
+        point = self._points[trial.number]
+        if point is None:
             return None
-        space = self._file.space
-        point = optuna.trial.FixedTrial(space.to_fixed(values))
-        for name in values:
-            space[name].domain.suggest(point, name)
         return _Placed(
             trial.number,
             trial.state,
@@ -144,6 +143,16 @@ class History:
             system_attrs=_notes(trial),
             intermediate_values=trial.intermediate_values,
         )
+
+    def _find_point(self, recipe: Mapping[str, Any]) -> FixedTrial | None:
+        values = self._locate(recipe)
+        if values is None:
+            return None
+        space = self._file.space
+        point = FixedTrial(space.to_fixed(values))
+        for name in values:
+            space[name].domain.suggest(point, name)
+        return point
 
     def _locate(self, recipe: Mapping[str, Any]) -> dict[str, Any] | None:
         """The point of the space that trains this recipe, for however many epochs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ from pydantic import ValidationError
 
 from seglib.recipe import Recipe
 from tune.agenda import Planned, add_extension, add_trial, settle_agenda
-from tune.entries import NAMES, Entry, EntryReader, count_started, require_ours
+from tune.entries import NAMES, Entry, EntryReader, require_ours
 from tune.history import History
+from tune.one_writer import spare_reading
 from tune.strategies import build_pruner
 from tune.study_file import StudyFile
+from tune.teller import Tally, Teller
 
 __all__ = ["Entry", "Ledger", "Order"]
 
@@ -71,6 +73,7 @@ class Ledger:
         self._spent_before_s = float(self._study.user_attrs.get("spent_s", 0.0))
         settle_agenda(self._study, study)
         self._history = History(study)
+        self._teller = Teller(maximize=self._maximize)
         self._entries = EntryReader(self._study.user_attrs.get(NAMES, {}))
         self._unfinished: list[int] = []
         self.take_up_unfinished()
@@ -87,9 +90,10 @@ class Ledger:
                 return order
         for _ in range(MOST_INFEASIBLE_IN_A_ROW):
             trials = self._frozen()
-            if not self._may_start(trials):
+            tally = self._teller.count(trials)
+            if not self._may_start(tally):
                 return None
-            if not _is_any_waiting(trials):
+            if not tally.waiting:
                 proposal = self._history.propose(trials)
                 add_trial(self._study, Planned("sampler", proposal.values), proposal.notes)
             order = self._order(self._study.ask())
@@ -99,7 +103,7 @@ class Ledger:
 
     def has_more(self) -> bool:
         """Could :meth:`ask` give an order? Unlike ``ask`` this changes nothing."""
-        return bool(self._unfinished) or self._may_start(self._frozen())
+        return bool(self._unfinished) or self._may_start(self._teller.count(self._frozen()))
 
     def report(self, number: int, row: Row) -> bool:
         """Record an epoch; True means that the trial shall stop early.
@@ -208,7 +212,7 @@ class Ledger:
     @property
     def num_started(self) -> int:
         """Trials that count against the cap: no proposals that cannot fit, no extensions."""
-        return count_started(self._frozen())
+        return self._teller.count(self._frozen()).started
 
     @property
     def num_outside(self) -> int:
@@ -225,27 +229,24 @@ class Ledger:
         """Is ``score`` better than ``other`` by the study's goal?"""
         return score > other if self._maximize else score < other
 
-    def _may_start(self, trials: Sequence[FrozenTrial]) -> bool:
-        if self.file.method == "grid" and not _is_any_waiting(trials):
+    def _may_start(self, tally: Tally) -> bool:
+        if self.file.method == "grid" and not tally.waiting:
             return False
-        if self.file.run_cap is not None and count_started(trials) >= self.file.run_cap:
+        if self.file.run_cap is not None and tally.started >= self.file.run_cap:
             return False
-        if self._target_reached(trials):
+        if self._is_target_reached(tally.best_score):
             return False
         budget = self.file.budget
         spent_s = self._spent_before_s + time.monotonic() - self._clock
         if budget.hours is not None and spent_s >= budget.hours * 3600:
             return False
-        counted = [trial for trial in trials if "extends" not in trial.user_attrs]
-        epochs = sum(len(trial.intermediate_values) for trial in counted)
-        return budget.epochs is None or epochs < budget.epochs
+        return budget.epochs is None or tally.epochs < budget.epochs
 
-    def _target_reached(self, trials: Sequence[FrozenTrial]) -> bool:
+    def _is_target_reached(self, best: float | None) -> bool:
         wanted = self.file.metric.target
-        if wanted is None:
+        if wanted is None or best is None:
             return False
-        scores = [score for trial in trials for score in trial.intermediate_values.values()]
-        return any(score == wanted or self.is_better(score, wanted) for score in scores)
+        return best == wanted or self.is_better(best, wanted)
 
     def _order(self, trial: Trial) -> Order | None:
         known = self._storage_trial(trial.number)
@@ -281,13 +282,9 @@ class Ledger:
         return Trial(self._study, self._storage_trial(number)._trial_id)
 
 
-def _is_any_waiting(trials: Sequence[FrozenTrial]) -> bool:
-    return any(trial.state == TrialState.WAITING for trial in trials)
-
-
 def _open_study(study: StudyFile, storage: BaseStorage) -> optuna.Study:
     """Optuna's study; made if it is not there, and else opened without a word written."""
-    names: dict[str, Any] = {"storage": storage, "study_name": study.name}
+    names: dict[str, Any] = {"storage": spare_reading(storage), "study_name": study.name}
     # Proposals are made by History, from a copy: Optuna shall never sample from the storage.
     sampler = optuna.samplers.RandomSampler()
     rules: dict[str, Any] = {"sampler": sampler, "pruner": build_pruner(study)}

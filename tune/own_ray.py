@@ -12,12 +12,12 @@ from __future__ import annotations
 import importlib
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-__all__ = ["lean_start", "plain_workers", "take_up_environment"]
+__all__ = ["careful_groups", "lean_start", "plain_workers", "take_up_environment"]
 
 PRELOADED = ("tune.trainable", "albumentations")
 """What a worker imports before it is asked for anything, while the driver is not ready yet."""
@@ -90,6 +90,35 @@ def plain_workers() -> Iterator[None]:
     """
     cache: Any = importlib.import_module("ray.tune.execution.class_cache")
     with _instead(cache, DEFAULT_ENV_VARS={}, ENV_VARS_TO_PROPAGATE=frozenset()):
+        yield
+
+
+@contextmanager
+def careful_groups(require: Callable[[], None]) -> Iterator[None]:
+    """Within this, Tune reserves and frees the place of a trial only after a question.
+
+    Both wait in C++ for a control process, also for one that is dead.
+
+    Args:
+        require: Asked before each; raises where nobody would answer.
+
+    Yields:
+        Nothing.
+    """
+    makes: Any = importlib.import_module("ray.air.execution.resources.request")
+    frees: Any = importlib.import_module("ray.air.execution.resources.placement_group")
+
+    def after_asking(act: Callable[..., Any]) -> Callable[..., Any]:
+        def ask_and_act(*arguments: Any, **options: Any) -> Any:
+            require()
+            return act(*arguments, **options)
+
+        return ask_and_act
+
+    with (
+        _instead(makes, placement_group=after_asking(makes.placement_group)),
+        _instead(frees, remove_placement_group=after_asking(frees.remove_placement_group)),
+    ):
         yield
 
 

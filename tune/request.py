@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seglib.data.spec import PHANTOM_LAYOUTS
-from seglib.errors import DataError, Problem, StudyFileError
+from seglib.errors import DataError, Problem, RunError, StudyFileError
 from tune.study_file import StudyFile, load_study
+from tune.urls import is_url, refuse_password
 
 __all__ = ["Request"]
 
@@ -28,6 +29,8 @@ class Request:
         cache: Where prepared stores go instead, to be shared with other searches.
         report: Write ``report.html`` at the end? A suite writes one for all its studies.
         extend: Complete trials that shall have gone on to the study's horizon.
+        mirror: URL of the folder that holds the run directories for good; those in ``out``
+            are then working copies. None where ``out`` is the place itself.
     """
 
     space: Path
@@ -40,6 +43,45 @@ class Request:
     cache: Path | None = None
     report: bool = True
     extend: int = 0
+    mirror: str | None = None
+
+    def stored_at(self, place: str | None) -> Request:
+        """The same, with run directories and prepared stores at another place.
+
+        Args:
+            place: Value of ``--storage-path``: a folder, or a URL as fsspec has them.
+
+        Returns:
+            What is asked for then.
+
+        Raises:
+            RunError: There is a secret in the URL.
+        """
+        if not place:
+            return self
+        if not is_url(place):
+            return replace(self, out=Path(place))
+        instead = "what its library reads, such as AWS_SECRET_ACCESS_KEY or ~/.aws"
+        refuse_password("--storage-path", place, instead)
+        return replace(self, mirror=place.rstrip("/"))
+
+    def require_storage(self) -> None:
+        """See that the ledger's place can be what it is asked to be.
+
+        Raises:
+            RunError: It is a file of SQLite, and there may be more than one machine.
+        """
+        if self.address == "local" or not (self.storage or "").startswith("sqlite"):
+            return
+        hint = (
+            "SQLite locks a file on one machine; on a disk that several share it does not, and "
+            "a driver that starts again elsewhere could damage it or not find it.\n"
+            "Leave --storage out for the journal in the run directory, or give "
+            "postgresql://USER@HOST/DATABASE"
+        )
+        found = f"a file of SQLite, with the cluster at {self.address}"
+        problem = Problem("--storage", found, "a memory that more than one machine can use", hint)
+        raise RunError("command line", [problem])
 
     def load(self) -> StudyFile:
         """The study as asked for, faults and all told at once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from seglib.errors import Problem, StudyFileError
 from seglib.recipe import Recipe
 from tune.entries import Entry
 from tune.ledger import Ledger, Order
+from tune.mirror import Mirror
 from tune.report import best_row
 from tune.study_file import StudyFile
-from tune.trial_files import BEST, LAST, trial_folder
+from tune.trial_files import LAST, trial_folder
 
 __all__ = ["CheckpointKeeper", "Quota"]
 
@@ -102,6 +103,70 @@ class Quota:
         raise StudyFileError(source, [problem])
 
 
+class Shelf:
+    """Trials' checkpoints in the run directory.
+
+    Args:
+        run_dir: The run directory.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+
+    def expect(self, number: int) -> None:
+        """A trial begins, and will have some."""
+
+    def size_gb(self, number: int) -> float:
+        """What a trial's files take; two names of one file take it once."""
+        states = [path.stat() for path in self._folder(number).glob("*")]
+        return sum({state.st_ino: state.st_size for state in states}.values()) / 1e9
+
+    def remove_previous(self, number: int) -> None:
+        """Of a trial that ended, the last checkpoint but one is nobody's."""
+        previous_of(trial_folder(self._run_dir, number) / LAST).unlink(missing_ok=True)
+
+    def remove(self, number: int) -> None:
+        """Remove all of a trial's."""
+        shutil.rmtree(self._folder(number), ignore_errors=True)
+
+    def _folder(self, number: int) -> Path:
+        return (trial_folder(self._run_dir, number) / LAST).parent
+
+
+class FarShelf(Shelf):
+    """Those at a URL, with their copies in the run directory.
+
+    Args:
+        run_dir: The run directory.
+        mirror: Its place.
+    """
+
+    def __init__(self, run_dir: Path, mirror: Mirror) -> None:
+        super().__init__(run_dir)
+        self._mirror = mirror
+        self._there: set[int] | None = None
+
+    def expect(self, number: int) -> None:
+        """A trial begins, and will have some."""
+        self._known().add(number)
+
+    def size_gb(self, number: int) -> float:
+        """What a trial's files take there."""
+        return sum(self._mirror.sizes(number).values()) / 1e9
+
+    def remove(self, number: int) -> None:
+        """Remove all of a trial's, where there are any: each question costs an answer."""
+        super().remove(number)
+        if number in self._known():
+            self._mirror.remove_checkpoints(number)
+            self._known().discard(number)
+
+    def _known(self) -> set[int]:
+        if self._there is None:
+            self._there = self._mirror.list_kept()
+        return self._there
+
+
 class CheckpointKeeper:
     """Removes the checkpoints of ended trials that are not among the best.
 
@@ -112,15 +177,24 @@ class CheckpointKeeper:
         ledger: Says how trials ended.
         run_dir: The run directory.
         quota: What all checkpoints may take together; None bounds their number alone.
+        mirror: Of the run directory, if its place is a URL: then they lie there.
     """
 
-    def __init__(self, ledger: Ledger, run_dir: Path, quota: Quota | None = None) -> None:
-        self._ledger, self._run_dir, self._quota = ledger, run_dir, quota
+    def __init__(
+        self,
+        ledger: Ledger,
+        run_dir: Path,
+        quota: Quota | None = None,
+        mirror: Mirror | None = None,
+    ) -> None:
+        self._ledger, self._quota = ledger, quota
+        self._shelf = Shelf(run_dir) if mirror is None else FarShelf(run_dir, mirror)
         self._at_work: dict[int, float] = {}
         self._beaten: set[int] = set()
 
     def started(self, order: Order) -> None:
         """Make room for what the trial will write, before it does."""
+        self._shelf.expect(order.number)
         if self._quota is not None:
             self._at_work[order.number] = _AT_WORK * self._quota.predict_gb(order.recipe)
             self._trim()
@@ -139,11 +213,10 @@ class CheckpointKeeper:
         best = self._find_best(ended)
         kept = self._choose(best, self._free_gb(entries))
         for entry in ended:
-            last = trial_folder(self._run_dir, entry.number) / LAST
             if entry.number in kept:
-                previous_of(last).unlink(missing_ok=True)
+                self._shelf.remove_previous(entry.number)
             else:
-                shutil.rmtree(last.parent, ignore_errors=True)
+                self._shelf.remove(entry.number)
         self._beaten |= {e.number for e in ended} - {e.number for e in best}
 
     def _free_gb(self, entries: Sequence[Entry]) -> float:
@@ -151,7 +224,7 @@ class CheckpointKeeper:
         if self._quota is None:
             return float("inf")
         waiting = [e for e in entries if e.state == "RUNNING" and e.number not in self._at_work]
-        held = sum(_size_gb(self._folder(entry).glob("*")) for entry in waiting)
+        held = sum(self._shelf.size_gb(entry.number) for entry in waiting)
         return self._quota.gb - sum(self._at_work.values()) - held
 
     def _find_best(self, ended: Sequence[Entry]) -> list[Entry]:
@@ -164,20 +237,13 @@ class CheckpointKeeper:
 
     def _choose(self, best: Sequence[Entry], free_gb: float) -> set[int]:
         """As many of the best as there is room for."""
+        if self._quota is None:
+            return {entry.number for entry in best}
         kept: set[int] = set()
         for entry in best:
-            folder = trial_folder(self._run_dir, entry.number)
-            size = _size_gb(folder / name for name in (LAST, BEST))
+            self._shelf.remove_previous(entry.number)
+            size = self._shelf.size_gb(entry.number)
             if size <= free_gb:
                 kept.add(entry.number)
                 free_gb -= size
         return kept
-
-    def _folder(self, entry: Entry) -> Path:
-        return (trial_folder(self._run_dir, entry.number) / LAST).parent
-
-
-def _size_gb(files: Iterable[Path]) -> float:
-    """What files take that may be missing; two names of one file take it once."""
-    states = [path.stat() for path in files if path.exists()]
-    return sum({state.st_ino: state.st_size for state in states}.values()) / 1e9

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
-from seglib.errors import Problem, StudyFileError
-from tune.gpu_share import gpus_per_trial
+from tune.allotment import Allotment, allot, require_gpus_here, say_shares, survey
+from tune.joined import check_address
 from tune.request import Request
 from tune.study_file import StudyFile
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from seglib.data.splits import Split
+    from seglib.data.splits import Splits
     from seglib.data.store import Store
     from seglib.recipe import Recipe
     from tune.executor import Job
@@ -53,15 +53,17 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
     """
     study = request.load_to_train()
     from tune.announcement import announce
-    from tune.cluster import check_address
     from tune.division import divide
     from tune.extension import extend_trials
     from tune.run_directory import RunDirectory
 
     check_address(request.address)
-    _require_gpus(study, request.address)
-    folder = RunDirectory((request.out / study.folder_name).resolve())
+    if request.address == "local":
+        require_gpus_here(study)
+    url = request.mirror and f"{request.mirror}/{study.folder_name}"
+    folder = RunDirectory((request.out / study.folder_name).resolve(), url)
     with folder.locked():
+        nodes = survey(study, request.address, _shared(request, folder))
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
         if not folder.environment.exists():  # nothing is written before the data are sound
@@ -70,25 +72,26 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         storage = folder.settle_storage(request.storage)
         store = prepare_data(request, study, console)
-        quota = _quota(request, study, store)
-        ledger = _open_ledger(study, storage, store, quota)
+        allotment = allot(study, store, nodes)
+        console.print(say_shares(nodes, allotment), end="", markup=False, soft_wrap=True)
+        quota = _quota(study, store, allotment)
+        ledger = _open_ledger(study, storage, store, quota=quota, on_gpu=allotment.gpus > 0)
         splits = folder.settle_splits(store, study)
-        for sentence in extend_trials(ledger, folder.path, request.extend):
+        for sentence in extend_trials(ledger, folder.path, request.extend, folder.mirror):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         if splits.by == "slice":
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
-        job = _job(request, folder, store=store, split=splits.search_part(), study=study)
+        job = _job(request, folder, study, store=store, splits=splits, allotment=allotment)
         folder.write_environment(store, request.storage)
+        job = _with_places(job, request, folder, store)
         announce(ledger, store, job, num_locked=len(splits.test), console=console)
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
         if code == 1:  # why is said; who is to mend it looks for nothing else
             return code
         if not _conclude(ledger, folder, store, console):
-            code = code or 1
-        elif request.report and code < 128:
-            from tune.reporting.page import add_report
-
-            add_report(folder.path, console, request.storage)
+            return code or 1
+        if request.report and code < 128:
+            _add_report(request, folder, console)
     return code
 
 
@@ -123,19 +126,17 @@ def build_store(request: Request, study: StudyFile, console: Console) -> Store:
         return prepare(study.data, source, cache, progress=report)
 
 
-def _quota(request: Request, study: StudyFile, store: Store) -> Quota | None:
+def _quota(study: StudyFile, store: Store, allotment: Allotment) -> Quota | None:
     from tune.retention import Quota
 
-    return Quota.of(study, store, _concurrent(study, store, request.address))
+    return Quota.of(study, store, allotment.concurrent)
 
 
 def _open_ledger(
-    study: StudyFile, storage: BaseStorage, store: Store, quota: Quota | None
+    study: StudyFile, storage: BaseStorage, store: Store, *, quota: Quota | None, on_gpu: bool
 ) -> Ledger:
     from tune.feasibility import why_infeasible
     from tune.ledger import Ledger
-
-    on_gpu = gpus_per_trial(study, store) > 0
 
     def infeasible(recipe: Recipe) -> str:
         reason = why_infeasible(
@@ -151,50 +152,50 @@ def _open_ledger(
     return Ledger(study, storage, infeasible)
 
 
+def _shared(request: Request, folder: RunDirectory) -> tuple[Path, ...]:
+    """What every node must see: with a URL nodes keep their files to themselves."""
+    return () if request.mirror else (folder.path,)
+
+
 def _job(
-    request: Request, folder: RunDirectory, *, store: Store, split: Split, study: StudyFile
+    request: Request,
+    folder: RunDirectory,
+    study: StudyFile,
+    *,
+    store: Store,
+    splits: Splits,
+    allotment: Allotment,
 ) -> Job:
     from tune.executor import Job
 
     return Job(
         run_dir=folder.path,
         store=store.path,
-        split=split,
-        cpus=_cpus(study),
-        gpus=gpus_per_trial(study, store),
-        concurrent=_concurrent(study, store, request.address),
+        split=splits.search_part(),
+        cpus=allotment.cpus,
+        gpus=allotment.gpus,
+        concurrent=allotment.concurrent,
         retries=study.resources.retries,
         compile=study.resources.compile,
         address=request.address,
+        shared=_shared(request, folder),
     )
 
 
-def _require_gpus(study: StudyFile, address: str) -> None:
-    """Ray would wait without an end for a GPU that this machine does not have."""
-    import torch
+def _with_places(job: Job, request: Request, folder: RunDirectory, store: Store) -> Job:
+    """With where things lie for the nodes of a cluster, once they lie there."""
+    from tune.node_store import offer_store
 
-    wish, count = study.resources.gpus_per_trial, torch.cuda.device_count()
-    if address == "local" and wish != "auto" and wish > count:
-        wanted = f"at most {count}, as many as this machine has"
-        problem = Problem("resources.gpus_per_trial", f"{wish:g}", wanted)
-        raise StudyFileError(str(study.path), [problem])
-
-
-def _cpus(study: StudyFile) -> int:
-    return max(1, int(study.resources.cpus_per_trial))
-
-
-def _concurrent(study: StudyFile, store: Store, address: str) -> int | None:
-    """No more trials are asked for than can run: a proposal made late knows more."""
-    if address != "local":
-        return study.resources.concurrent
-    fits = len(os.sched_getaffinity(0)) // _cpus(study)
-    if gpus := gpus_per_trial(study, store):
-        import torch
-
-        fits = min(fits, int(torch.cuda.device_count() / gpus))
-    fits = max(fits, 1)
-    return min(study.resources.concurrent or fits, fits)
+    if folder.mirror is not None:
+        folder.mirror.push()
+        job = replace(job, url=folder.mirror.url)
+    if request.address == "local":
+        return job
+    if request.mirror is None:
+        return replace(job, store_key=store.key)
+    url = f"{request.mirror}/.cache/stores/{store.key}"
+    offer_store(store, url)
+    return replace(job, store_key=store.key, store_url=url)
 
 
 def _train(
@@ -221,8 +222,10 @@ def _train(
             for tracker in trackers:
                 stack.callback(tracker.close)
             screen = stack.enter_context(watching(ledger, console))
-            keeper = CheckpointKeeper(ledger, folder.path, quota)
-            code = execute(ledger, job, [writer, keeper, *trackers, screen], interruption)
+            keeper = CheckpointKeeper(ledger, folder.path, quota, folder.mirror)
+            mirrors = [] if folder.mirror is None else [folder.mirror]
+            observers = [writer, keeper, *mirrors, *trackers, screen]
+            code = execute(ledger, job, observers, interruption)
     else:
         say_nothing_left(ledger, console)
     if code != 1:  # else there may be no room for it
@@ -244,6 +247,12 @@ def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Conso
     for name, path in (("leaderboard", folder.leaderboard), ("best recipe", folder.best)):
         console.print(f"{name + ':':13}{path}", markup=False, highlight=False, soft_wrap=True)
     return True
+
+
+def _add_report(request: Request, folder: RunDirectory, console: Console) -> None:
+    from tune.reporting.page import add_report
+
+    add_report(folder.path, console, request.storage)
 
 
 if __name__ == "__main__":

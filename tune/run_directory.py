@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,14 +18,17 @@ from seglib.files import clear_unfinished, write_whole
 from seglib.foreign import read_bounded
 from tune.data_changes import describe_changes
 from tune.data_summary import summarise_data
+from tune.database import claim, close
 from tune.division import divide
+from tune.mirror import Mirror
 from tune.provenance import describe_provenance
 from tune.run_lock import hold, is_held
 from tune.seal import digest, require_unbroken, seal
 from tune.start_records import read_starts
-from tune.storage import hide_password, open_storage
+from tune.storage import open_storage
 from tune.study_changes import tell_changes
 from tune.study_file import StudyFile, load_study
+from tune.urls import name_of
 from tune.yaml_lines import MOST_BYTES, parse_yaml, write_yaml
 
 if TYPE_CHECKING:
@@ -44,10 +48,13 @@ class RunDirectory:
 
     Args:
         path: The folder; made when it is first written to.
+        url: Its place, of which the folder is then a working copy; None for the folder itself.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, url: str | None = None) -> None:
         self.path = path
+        self.mirror = Mirror(path, url) if url is not None else None
+        self._database: BaseStorage | None = None
         self.study = path / "study.yaml"
         self.environment = path / "environment.json"
         self.splits = path / "splits.json"
@@ -68,10 +75,17 @@ class RunDirectory:
         with hold(self.path):
             clear_unfinished(self.path)
             try:
+                if self.mirror is not None:
+                    self.mirror.begin()
                 yield
+                if self.mirror is not None:
+                    self.mirror.close()
             except SegtuneError:
                 self._remove_if_bare()
                 raise
+            finally:
+                if self._database is not None:
+                    close(self._database)
 
     def _remove_if_bare(self) -> None:
         """A search that was refused before it wrote anything leaves no folder behind."""
@@ -201,12 +215,25 @@ class RunDirectory:
             raise RunError("command line", [Problem("--storage", given, before, hint)])
         if url is None and not self.journal.exists() and self._has_trials():
             raise self._lost(self.journal, "the memory of trials/")
-        return open_storage(url or self.journal)
+        if url is None:
+            appended = None if self.mirror is None else self.mirror.appended
+            return open_storage(self.journal, appended=appended)
+        study = self._study_before()
+        self._database = open_storage(url, study.name)
+        claim(self._database, study.name, study.metric.goal, self._identity())
+        return self._database
+
+    def _identity(self) -> str:
+        """What a database knows this run directory by."""
+        path = self.path / "ledger.id"
+        if not path.exists():
+            write_whole(path, f"{secrets.token_hex(8)}\n")
+        return path.read_text(encoding="utf-8").strip()
 
     def storage_name(self) -> str | None:
         """Where the search's memory lies, without a password; None before the first start."""
         starts = self.starts()
-        return str(starts[-1].get("storage", self.journal.name)) if starts else None
+        return name_of(str(starts[-1].get("storage", self.journal.name))) if starts else None
 
     def write_environment(self, store: Store, url: str | None = None) -> None:
         """Versions, machine and the data's fingerprint, each time a search starts.
@@ -234,7 +261,7 @@ class RunDirectory:
         return Splits.load(self.splits) if self.splits.exists() else None
 
     def _name_storage(self, url: str | None) -> str:
-        return self.journal.name if url is None else hide_password(url)
+        return self.journal.name if url is None else name_of(url)
 
     def starts(self) -> list[dict[str, Any]]:
         """One record for each time that a search started here; none before the first.

@@ -13,7 +13,7 @@ from pathlib import Path
 from seglib.errors import Problem, RunError
 from seglib.files import writing
 
-__all__ = ["hold", "is_held"]
+__all__ = ["hold", "is_held", "owner_of"]
 
 _SECONDS_OF_A_LOOK = 0.5
 
@@ -64,6 +64,26 @@ def is_held(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
+
+
+def owner_of(folder: Path) -> str:
+    """Who wrote into the lock last, such as ``pid 7 on host``; whether it still holds it is
+    another question, see :func:`is_held`.
+
+    Args:
+        folder: A run directory.
+
+    Returns:
+        A few words; empty where there is no lock.
+    """
+    try:
+        handle = os.open(_path(folder), os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        return os.pread(handle, 200, 0).decode(errors="replace").strip()
+    finally:
+        os.close(handle)
 
 
 def _path(folder: Path) -> Path:

@@ -62,7 +62,7 @@ def view_run(run: Path, storage: str | None = None) -> RunView:
 
     Args:
         run: The run directory.
-        storage: The ledger's database, where its URL has a password in it.
+        storage: URL of the ledger's database, if it has a password in it.
 
     Returns:
         The search as it is now.
@@ -76,17 +76,15 @@ def view_run(run: Path, storage: str | None = None) -> RunView:
         found = "no study.yaml" if run.is_dir() else "no such folder"
         raise RunError(str(run), [Problem("run directory", found, "one, such as runs/brats")])
     study = load_study(folder.study, demo=False)
-    place = storage or _place_of(folder)
+    place = _place_of(folder, storage)
     held = folder.is_held()  # asked first, so that a trial seen in training has its process
     entries = tuple(read_entries(study.name, view_storage(place)))
     return RunView(folder, study, place, entries, held)
 
 
-def _place_of(folder: RunDirectory) -> Path | str:
+def _place_of(folder: RunDirectory, storage: str | None) -> Path | str:
+    """The journal, if that is the memory, whatever the environment says for other searches."""
     name = folder.storage_name()
-    if name is None or name == folder.journal.name:
-        return folder.journal
-    if ":***@" in name:
-        hint = f"its URL with the password in place of ***: {name}"
-        raise RunError("command line", [Problem("--storage", "nothing", "the database", hint)])
-    return name
+    if name is None:
+        return storage or folder.journal
+    return folder.journal if name == folder.journal.name else storage or name

@@ -6,33 +6,39 @@ import fcntl
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, JournalFileOpenLock
 
 from seglib.errors import Problem, RunError
 from seglib.files import writing
 from seglib.foreign import is_file
+from tune import database
 
-__all__ = ["cut_torn_line", "hide_password", "open_storage", "view_storage"]
+__all__ = ["cut_torn_line", "open_storage", "view_storage"]
 
-_SECONDS_TO_CONNECT = 10
+Appended = Callable[[bool], None]
+
+_SET_STATE = 6  # Optuna's number for what begins and ends a trial
 
 log = logging.getLogger("segtune")
 
 
-def open_storage(place: Path | str) -> BaseStorage:
+def open_storage(
+    place: Path | str, study: str = "", appended: Appended | None = None
+) -> BaseStorage:
     """A journal file (a path) or a database (a URL), ready for one writing driver.
 
     A last line that a death tore off is cut away, and that is said.
 
     Args:
         place: Where the memory lies.
+        study: Name of the study, which in a database has one driver at a time.
+        appended: Called when a journal has grown, with whether a trial began or ended.
 
     Returns:
         Optuna's storage.
@@ -42,7 +48,7 @@ def open_storage(place: Path | str) -> BaseStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(place, str):
-        return _connect(place, create=True)
+        return database.connect(place, study)
     if place.exists():
         _replay(place, lambda: JournalStorage(_ReadOnlyBackend(place)))
     if cut := cut_torn_line(place):
@@ -52,7 +58,7 @@ def open_storage(place: Path | str) -> BaseStorage:
             place.name,
             cut,
         )
-    return JournalStorage(_Journal(place))
+    return JournalStorage(_Journal(place, appended))
 
 
 def view_storage(place: Path | str) -> BaseStorage:
@@ -69,7 +75,7 @@ def view_storage(place: Path | str) -> BaseStorage:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if isinstance(place, str):
-        return _connect(place, create=False)
+        return database.view(place)
     if not is_file(place):
         raise RunError(str(place.parent), [Problem(place.name, "no such file", "a journal")])
     return _replay(place, lambda: JournalStorage(_ReadOnlyBackend(place)))
@@ -94,12 +100,6 @@ def cut_torn_line(path: Path) -> int:
     return len(text) - whole
 
 
-def hide_password(url: str) -> str:
-    """A database URL that may be shown and written down."""
-    url = re.sub(r"//([^/@:]*):[^/]*@", r"//\1:***@", url)
-    return re.sub(r"(?i)([?&](?:password|passwd|token)=)[^&#]*", r"\1***", url)
-
-
 def _replay(path: Path, read: Callable[[], BaseStorage]) -> BaseStorage:
     """Whatever Optuna cannot make sense of is a fault of the file."""
     try:
@@ -116,29 +116,13 @@ def _damaged(path: Path, place: str, found: str) -> RunError:
     return RunError(str(path), [Problem(place, found, "what a search wrote", hint)])
 
 
-def _connect(url: str, *, create: bool) -> BaseStorage:
-    """A database; what is wrong with it is told in one sentence and without the password."""
-    # SQLite has no server to wait for.
-    server = "://" in url and not url.startswith("sqlite")
-    arguments = {"connect_args": {"connect_timeout": _SECONDS_TO_CONNECT}} if server else {}
-    try:
-        return RDBStorage(url, engine_kwargs=arguments, skip_table_creation=not create)
-    except Exception as error:
-        # drivers have exceptions of their own, so no list of kinds would be complete
-        reason = (str(error.__cause__ or error).splitlines() or [""])[0].replace(url, "the URL")
-        found = f"{hide_password(url)} ({type(error).__name__}: {reason})"
-        wanted = "the URL of a database that answers, as in sqlite:///search.db"
-        hint = "install the driver of that database" if isinstance(error, ImportError) else ""
-        raise RunError("command line", [Problem("--storage", found, wanted, hint)]) from None
-
-
 class _Journal(JournalFileBackend):
     """A journal of whole lines, also where the disk is full: half a line is taken back."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, appended: Appended | None) -> None:
         with writing(path):
             super().__init__(str(path), lock_obj=_ProcessLock(path))
-        self._path = path
+        self._path, self._appended = path, appended
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append whole lines, or none."""
@@ -149,6 +133,8 @@ class _Journal(JournalFileBackend):
             except OSError:
                 os.truncate(self._path, size)
                 raise
+        if self._appended is not None:
+            self._appended(any(log["op_code"] == _SET_STATE for log in logs))
 
 
 class _ReadOnlyBackend(BaseJournalBackend):

@@ -161,9 +161,22 @@ class Resources(_Part):
         "auto", description="share of a GPU, or several; auto: as little as memory allows"
     )
     cpus_per_trial: float = Field(1, gt=0, le=4096, description="processor cores")
-    concurrent: int | None = Field(None, ge=1, le=10_000, description="trials at once; as fit")
+    concurrent: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="trials at once; as fit. On a cluster so many are asked for, fit or not: "
+        "for more than its nodes have room for, an autoscaler adds nodes",
+    )
     compile: bool = Field(False, description="compile networks, on a GPU only; pays in long trials")
     retries: int = Field(2, ge=0, le=100, description="times a trial is tried again after a crash")
+
+    @field_validator("gpus_per_trial")
+    @classmethod
+    def _share_or_several(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and value > 1 and value != int(value):
+            raise ValueError("at most 1 for a share of a GPU, or a whole number of them")
+        return value
 
 
 class Published(_Part):

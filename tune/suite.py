@@ -108,7 +108,8 @@ def load_suite(request: Request) -> Suite:
     studies = _gather(str(path), asked, Request.load)
     _require_own_folders(path, studies)
     folder = request.out / (f"{name}-demo" if any(one.demo for one in studies) else name)
-    requests = tuple(replace(one, out=folder, report=False) for one in asked)
+    url = request.mirror and f"{request.mirror}/{folder.name}"
+    requests = tuple(replace(one, out=folder, mirror=url, report=False) for one in asked)
     return Suite(name, head.description, requests, tuple(studies), folder)
 
 
@@ -130,7 +131,7 @@ def run_suite(request: Request, console: Console, interruption: Interruption | N
         SegtuneError: Something the user can mend.
         Interrupted: A signal came while nothing was in training.
     """
-    from tune.cluster import check_address
+    from tune.joined import check_address
     from tune.interruption import Interruption
     from tune.run_directory import RunDirectory
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
-__all__ = ["Voice", "settle_surroundings"]
+from rich.console import Console
+
+__all__ = ["Voice", "open_console", "settle_surroundings"]
 
 
 def settle_surroundings() -> None:
@@ -33,6 +35,13 @@ def _fill_standard_streams() -> None:
     for name, handle in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(handle, "r" if handle == 0 else "w", closefd=False))
+
+
+def open_console() -> Console:
+    """A terminal as wide as it is; a pipe wide enough for every line."""
+    voice = cast(TextIO, Voice(sys.stdout))
+    console = Console(file=voice)
+    return console if console.is_terminal else Console(file=voice, width=160)
 
 
 class Voice:

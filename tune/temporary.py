@@ -99,5 +99,6 @@ def _dismiss(watcher: subprocess.Popen[bytes], owner: int) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # Ray sends it to all that a stopped job started
     sys.stdin.buffer.read()  # returns when the other end is closed, by whatever end
     clear(Path(sys.argv[1]))

@@ -20,13 +20,15 @@ from seglib.checkpoint import CheckpointError, is_whole, load_checkpoint, previo
 from seglib.data.splits import Split
 from seglib.data.store import Store
 from seglib.device import choose_device
-from seglib.errors import DataError, SegtuneError, UnwritableError
+from seglib.errors import DataError, RunError, SegtuneError, UnwritableError
 from seglib.evaluate import evaluate
 from seglib.files import clear_unfinished, replacing, write_whole, writing
 from seglib.fit import Epoch, fit
 from seglib.memory import give_back
 from seglib.recipe import Recipe
-from tune.trial_files import BEST, CASES, EPOCHS, FINAL, LAST, LEGACY, NOTES
+from tune.node_store import node_cache, take_store
+from tune.trial_files import BEST, CASES, EPOCHS, ERROR, FINAL, LAST, LEGACY, NOTES
+from tune.trial_home import Superseded, TrialHome, at_home
 
 __all__ = ["FAILURE", "HALT", "NOTE", "ROW", "run_trial"]
 
@@ -59,16 +61,33 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     Args:
         config: ``folder``, ``store``, ``split``, ``recipe``, ``seed``, ``metric``,
             ``maximize``, ``threads`` and ``num_reported``, perhaps ``compiled`` (the folder
-            for compiled networks): plain data, see ``tune.executor``.
+            for compiled networks), ``store_key`` (a copy of that store on this machine is
+            used), ``url`` and ``private`` (see ``tune.trial_home``): plain data, see
+            ``tune.executor``.
         report: Called with what is to be told.
+
+    Raises:
+        Superseded: Another process has taken the trial up.
     """
-    folder = Path(config["folder"])
     torch.set_num_threads(config["threads"])
     cv2.setNumThreads(1)  # one slice at a time is too little for more
     keep_freed_memory()
     try:
-        with writing(folder):
-            _train(config, folder, report)
+        with at_home(config) as home:
+            _run(config, home, report)
+    except (UnwritableError, RunError) as error:
+        report({HALT: str(error)})
+    finally:
+        give_back(choose_device())  # Ray keeps the process, for a trial that may be smaller
+
+
+def _run(config: Mapping[str, Any], home: TrialHome, report: Report) -> None:
+    try:
+        with writing(home.folder):
+            home.take_up()
+            _train(config, home, report)
+    except Superseded:
+        raise  # to Ray, should that still listen: returning would mean that the trial is complete
     except (UnwritableError, _StoreLost) as error:
         report({HALT: str(error)})
     except SegtuneError as error:
@@ -76,25 +95,29 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     except Exception as error:
         first_line = (str(error).splitlines() or [""])[0]
         with suppress(UnwritableError):
-            write_whole(folder / "error.txt", traceback.format_exc())
+            home.require_ours()
+            write_whole(home.folder / ERROR, traceback.format_exc())
+            home.keep_small()
         report({FAILURE: f"{type(error).__name__}: {first_line}"})
-    finally:
-        give_back(choose_device())  # Ray keeps the process, for a trial that may be smaller
 
 
 class _StoreLost(Exception):
     """The prepared data cannot be opened: that is no fault of a trial."""
 
 
-def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
+def _train(config: Mapping[str, Any], home: TrialHome, report: Report) -> None:
+    folder, recipe = home.folder, Recipe(**config["recipe"])
     state = _take_up(config, folder, report)
-    recipe = Recipe(**config["recipe"])
-    store, split = _open_store(config["store"]), _to_split(config["split"])
+    store = _open_store(config["store"], config.get("store_key"))
+    split = _to_split(config["split"])
     _note_micro_batches(folder, state["rows"] if state else [], recipe)
     if state is None or len(state["rows"]) < recipe.epochs:
         for name in (FINAL, LEGACY):  # of a shorter training than is asked for now
             (folder / name).unlink(missing_ok=True)
-    if compiled := config.get("compiled"):
+    compiled = config.get("compiled")
+    if compiled and config.get("private"):
+        compiled = str(node_cache() / "compiled")
+    if compiled:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = compiled  # what one has compiled serves all
     epochs = fit(
         recipe,
@@ -108,13 +131,18 @@ def _train(config: Mapping[str, Any], folder: Path, report: Report) -> None:
     cases = state.get("cases", "") if state else ""
     with closing(epochs):  # type: ignore[type-var]
         for epoch in epochs:
-            if _best_epoch(epoch.rows, config["maximize"]) == epoch.number:
+            home.require_ours()
+            is_best = _best_epoch(epoch.rows, config["maximize"]) == epoch.number
+            if is_best:
                 table = epoch.scores.per_case.assign(epoch=epoch.number)
                 cases = table.to_csv(index=False)
             _save(epoch, folder, config["maximize"], cases=cases)
             _note_micro_batches(folder, epoch.rows, recipe)
+            home.keep(best=is_best)
             report({ROW: epoch.as_row()})
+    home.require_ours()
     _score_last_epoch(folder, store, split)
+    home.keep_small()
 
 
 def _take_up(config: Mapping[str, Any], folder: Path, report: Report) -> dict[str, Any] | None:
@@ -136,6 +164,10 @@ def _take_up(config: Mapping[str, Any], folder: Path, report: Report) -> dict[st
         tell(f"{'; '.join(map(str, error.problems))}; trained again from epoch 1")
         shutil.rmtree((folder / LAST).parent)
         return None
+    if other := _differs(state, config):
+        tell(f"the checkpoint is of another trial ({other}); trained again from epoch 1")
+        shutil.rmtree((folder / LAST).parent)
+        return None
     if note:
         tell(note)
     if note or not (folder / LAST).exists():
@@ -150,6 +182,16 @@ def _take_up(config: Mapping[str, Any], folder: Path, report: Report) -> dict[st
     for row in state["rows"][config["num_reported"] :]:
         report({ROW: row})
     return state
+
+
+def _differs(state: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Which knobs a checkpoint has otherwise than it should; only epochs may be raised."""
+    had = Recipe.model_validate_json(state["recipe"]).model_dump()
+    wanted = Recipe(**config["recipe"]).model_dump()
+    names = [name for name in wanted if had[name] != wanted[name] and name != "epochs"]
+    if state["seed"] != config["seed"]:
+        names.append("seed")
+    return ", ".join(names)
 
 
 def _score_last_epoch(folder: Path, store: Store, split: Split) -> None:
@@ -221,8 +263,9 @@ def _to_split(parts: dict[str, Any]) -> Split:
 
 
 @lru_cache(maxsize=2)
-def _open_store(path: str) -> Store:
+def _open_store(path: str, key: str | None = None) -> Store:
+    """The store where it lies, or, with its key, this machine's copy of it."""
     try:
-        return Store.open(Path(path))
+        return Store.open(take_store(path, key) if key else Path(path))
     except (DataError, OSError) as error:
         raise _StoreLost(str(error)) from error

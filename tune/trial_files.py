@@ -8,10 +8,12 @@ __all__ = [
     "BEST",
     "CASES",
     "EPOCHS",
+    "ERROR",
     "FINAL",
     "LAST",
     "LEGACY",
     "NOTES",
+    "OWNER",
     "RECIPE",
     "trial_folder",
 ]
@@ -24,6 +26,8 @@ FINAL = "final.csv"
 LEGACY = "legacy.csv"
 NOTES = "notes.txt"
 RECIPE = "recipe.yaml"
+ERROR = "error.txt"
+OWNER = "owner.txt"
 
 
 def trial_folder(run_dir: Path, number: int) -> Path:

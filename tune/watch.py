@@ -13,6 +13,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from tune.adapters import LedgerSearcher
 from tune.cluster import NodeLostError, find_dead
 from tune.ledger import Ledger
+from tune.nodes import Room
 from tune.patience import Patience
 from tune.trial import ROW
 
@@ -33,10 +34,11 @@ class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
 
     Args:
         searcher: Told of the processes.
+        room: Looks how many trials the nodes of a cluster have room for.
     """
 
-    def __init__(self, searcher: LedgerSearcher) -> None:
-        self._searcher = searcher
+    def __init__(self, searcher: LedgerSearcher, room: Room) -> None:
+        self._searcher, self._room = searcher, room
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process is up, or takes it after another trial."""
@@ -44,9 +46,10 @@ class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Before Ray's loop talks to its processes again."""
-        dead = find_dead()
+        dead = find_dead() or self._room.find_dead()
         if dead:
             raise NodeLostError(f"{dead} died")
+        self._room.look(self._searcher.num_at_work)
 
 
 @dataclass

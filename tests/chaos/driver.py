@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -56,14 +56,19 @@ class Driver:
         folder: Working directory; the study file and the runs are in it.
         words: Said after ``--space deaths.yaml``.
         environment: Laid over this process's own.
+        before: Words before the command, as ``ip netns exec NAME``.
     """
 
     def __init__(
-        self, folder: Path, *words: str, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *words: str,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
     ) -> None:
         script = Path(__file__).parents[2] / "tune" / "run.py"
         self.process = subprocess.Popen(
-            [sys.executable, str(script), "--space", "deaths.yaml", *words],
+            [*before, sys.executable, str(script), "--space", "deaths.yaml", *words],
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import json
 import re
-import socket
 import stat
 import sys
 import time
@@ -10,34 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from seglib.errors import RunError
 from tune import cluster
-from tune.cluster import check_address, find_dead, running_ray
-
-
-@pytest.mark.parametrize(
-    "address", ["nonsense", "ray://head:10001", ":6379", "head:", "head:port", "127.0.0.1:99999999"]
-)
-def test_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(RunError, match="--address: found"):
-        check_address(address)
-
-
-def test_address_where_nobody_listens_is_refused_at_once() -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can be there
-        port = held.getsockname()[1]
-        started = time.monotonic()
-        with pytest.raises(RunError, match=rf"127\.0\.0\.1:{port} \(.*refused"):
-            check_address(f"127.0.0.1:{port}")
-    assert time.monotonic() - started < cluster._SECONDS_TO_CONNECT
-
-
-def test_address_where_somebody_listens_passes() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        check_address(f"127.0.0.1:{server.getsockname()[1]}")
-    check_address("local")
-    check_address("auto")
+from tune.cluster import find_dead, running_ray
 
 
 def test_only_the_owner_can_read_the_token() -> None:
@@ -49,6 +23,23 @@ def test_only_the_owner_can_read_the_token() -> None:
 
 def test_where_no_ray_was_started_none_has_died() -> None:
     assert find_dead() == ""
+
+
+def test_what_a_job_sets_for_its_workers_is_not_set_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = cluster._environment_of_workers()["env_vars"]
+    assert {"MALLOC_ARENA_MAX", "NO_ALBUMENTATIONS_UPDATE", "RAY_USAGE_STATS_ENABLED"} <= set(
+        wanted
+    )
+    assert not [name for name in wanted if "TOKEN" in name or "KEY" in name or "PASS" in name]
+    job = {"runtime_env": {"working_dir": "gcs://a.zip", "env_vars": {"MALLOC_ARENA_MAX": "4"}}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
+    ours = cluster._environment_of_workers()
+    assert ours == {"env_vars": {k: v for k, v in wanted.items() if k != "MALLOC_ARENA_MAX"}}
+    from ray.runtime_env.runtime_env import _merge_runtime_env
+
+    merged = _merge_runtime_env(job["runtime_env"], ours)
+    assert merged is not None  # None is Ray's refusal
+    assert merged["env_vars"] == wanted | {"MALLOC_ARENA_MAX": "4"}
 
 
 @pytest.mark.slow

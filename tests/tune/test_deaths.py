@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tune.deaths import DIED, Cause, Deaths, in_a_line
+from tune.deaths import DIED, MOST_FOREIGN_DEATHS, Cause, Deaths, in_a_line
 
 KILLED = Cause("killed by Ray's memory monitor", "7.7 of 23.5 GB in use")
 
@@ -29,6 +29,16 @@ def test_all_kinds_of_death_count_together_and_are_told_apart() -> None:
     later = Cause(KILLED.what, "8.0 of 23.5 GB in use")
     assert reasons(Deaths(3), 1, KILLED, DIED, later)[-1] == (
         "killed by Ray's memory monitor 2 times: 8.0 of 23.5 GB in use; its process died 1 time"
+    )
+
+
+def test_nodes_that_are_taken_back_use_up_no_retries_and_yet_come_to_an_end() -> None:
+    lost = Cause("its node was lost", "10.0.0.3 spot", is_foreign=True)
+    deaths = Deaths(2)
+    assert not any(reasons(deaths, 1, *[lost] * (MOST_FOREIGN_DEATHS - 1), DIED))
+    assert reasons(deaths, 1, DIED)[-1].endswith("its process died 2 times")
+    assert reasons(Deaths(2), 2, *[lost] * MOST_FOREIGN_DEATHS)[-1] == (
+        f"its node was lost {MOST_FOREIGN_DEATHS} times: 10.0.0.3 spot"
     )
 
 

@@ -3,9 +3,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,8 @@ from tests.tune.test_ledger import open_ledger, row
 from tune import executor
 from tune.deaths import Fault
 from tune.executor import Job, execute
-from tune.ledger import Ledger
+from tune.joined import await_cluster
+from tune.nodes import Room
 
 
 @pytest.fixture
@@ -38,18 +42,24 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_cluster_that_is_not_there_ends_the_first_start_without_another(
     address: str, study_path: Path, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import ray
-
-    starts = []
-
-    def init(**options: object) -> None:
-        starts.append(options["address"])
-        raise ConnectionError("Could not find any running Ray instance")
-
-    monkeypatch.setattr(ray, "init", init)
-    with pytest.raises(RunError, match=r"--address: found .*Could not find any"):
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    began = time.monotonic()
+    with pytest.raises(RunError, match=r"--address: found 127\.0\.0\.1:1 \(.*refused"):
         execute(open_ledger(study_path), replace(job, address=address))
-    assert starts == [address]
+    assert time.monotonic() - began < 10
+
+
+def test_cluster_that_does_not_come_back_ends_the_search_with_one_message(
+    study_path: Path, job: Job, no_ray: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = Fault("the head of the cluster at 127.0.0.1:1 died", at_work=2)
+    no_ray.setattr(executor, "_run_tuner", lambda search, room: lost)
+    no_ray.setattr(executor, "await_cluster", partial(await_cluster, seconds=0))
+    assert execute(open_ledger(study_path), replace(job, address="127.0.0.1:1")) == 1
+    assert caplog.records[-1].getMessage() == (
+        "error: the head of the cluster at 127.0.0.1:1 died; no cluster has answered at "
+        "127.0.0.1:1 for 60 s; the same command goes on, also on another cluster with its --address"
+    )
 
 
 def test_cluster_that_was_there_may_come_back(
@@ -65,7 +75,9 @@ def test_cluster_that_was_there_may_come_back(
         return end
 
     no_ray.setattr(executor, "_run_tuner", run)
-    assert execute(open_ledger(study_path), replace(job, address="10.0.0.1:6379")) == 0
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        assert execute(open_ledger(study_path), replace(job, address=address)) == 0
     assert ends == []
 
 
@@ -84,7 +96,7 @@ def test_ray_that_never_comes_up_is_given_up_with_one_message(
     last = caplog.records[-1]
     assert (last.levelname, last.getMessage()) == (
         "ERROR",
-        "Ray failed 3 times in a row before any trial was at work; the last time: "
+        "error: Ray failed 3 times in a row before any trial was at work; the last time: "
         "RuntimeError: the raylet died",
     )
     assert "long story" not in caplog.text
@@ -106,8 +118,8 @@ def test_fewer_trials_go_on_when_they_together_need_too_much_memory(
     seen: list[int | None] = []
     faults = [Fault("no memory", at_work=n, of_memory=True) for n in (3, 2, 1)]
 
-    def run(ledger: Ledger, job: Job, *args: object, **more: object) -> Fault | None:
-        seen.append(job.concurrent)
+    def run(search: executor._Search, room: Room) -> Fault | None:
+        seen.append(search.job.concurrent)
         return faults.pop(0) if faults else None
 
     no_ray.setattr(executor, "_run_tuner", run)

@@ -150,7 +150,7 @@ def test_search_has_one_memory(begun: RunDirectory) -> None:
 
 def test_password_of_the_database_is_not_written_down(folder: RunDirectory, store: Store) -> None:
     folder.write_environment(store, "postgresql://me:secret@host/db")
-    assert folder.storage_name() == "postgresql://me:***@host/db"
+    assert folder.storage_name() == "postgresql://me@host/db"
     assert "secret" not in folder.environment.read_text()
 
 

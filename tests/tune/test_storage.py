@@ -8,7 +8,7 @@ from seglib.errors import RunError
 from tests.tune.test_ledger import open_ledger, play, row
 from tune.entries import read_entries
 from tune.ledger import Ledger
-from tune.storage import hide_password, open_storage, view_storage
+from tune.storage import open_storage, view_storage
 from tune.study_file import load_study
 
 
@@ -115,17 +115,3 @@ def test_database_remembers_as_a_journal_does(study_path: Path) -> None:
     assert order is not None
     play(ledger, order, [0.1, 0.2, 0.3])
     assert read_entries("tiny", view_storage(url)) == ledger.entries()
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://u:p@ss%2Fw@host:5/db", "postgresql://u:***@host:5/db"),
-        ("postgresql://u@host/db", "postgresql://u@host/db"),
-        ("mysql+pymysql://u:p:q@h/db?x=a@b", "mysql+pymysql://u:***@h/db?x=a@b"),
-        ("sqlite:///a/b@c.db", "sqlite:///a/b@c.db"),
-        ("postgresql://h/db?user=u&Password=p@s&x=1", "postgresql://h/db?user=u&Password=***&x=1"),
-    ],
-)
-def test_password_is_hidden_and_nothing_else(url: str, shown: str) -> None:
-    assert hide_password(url) == shown

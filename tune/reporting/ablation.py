@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune.reporting.factors import describe_points, differ_in, in_words, order_levels
+from tune.reporting.factors import (
+    describe_points,
+    differ_in,
+    in_words,
+    order_levels,
+    values_besides,
+)
 from tune.reporting.intervals import LEVEL, Interval, adjust_holm, mean_interval
 
 __all__ = [
@@ -156,19 +162,17 @@ def find_effects(points: Sequence[Point]) -> Ablation:
     }
     found: dict[tuple[str, str, str], list[tuple[Effect, pd.DataFrame]]] = {}
     notes = _gaps(points)
-    for (first, one), (second, other) in combinations(zip(points, settings, strict=True), 2):
-        changed = [name for name in one if differ_in(name, first.recipe, second.recipe)]
-        if len(changed) != 1 or first.scores.empty or second.scores.empty:
-            continue
-        pair = [(first, one), (second, other)]
+    for first, second, factor in _pairs(points, list(ranks)):
+        pair = [(points[place], settings[place]) for place in (first, second)]
         # told the same way round in all pairs, whatever order the points came in
-        pair.sort(key=lambda end: ranks[changed[0]].index(end[1][changed[0]]))
+        pair.sort(key=lambda end: ranks[factor].index(end[1][factor]))
         change = _change(*(point for point, _ in pair))
         if change.empty:
-            notes.append(f"{first.name} and {second.name} share no seed or no case")
+            names = f"{points[first].name} and {points[second].name}"
+            notes.append(f"{names} share no seed or no case")
             continue
-        effect = _effect(changed[0], pair, change)
-        key = (changed[0], effect.before, effect.after)
+        effect = _effect(factor, pair, change)
+        key = (factor, effect.before, effect.after)
         found.setdefault(key, []).append((effect, change))
     effects: list[Effect] = []
     for key in sorted(found, key=lambda key: list(ranks).index(key[0])):
@@ -183,6 +187,28 @@ def correct(effects: Sequence[Effect]) -> tuple[Effect, ...]:
     """The same effects, their p values corrected for all of them by Holm's rule."""
     corrected = adjust_holm([effect.interval.p for effect in effects])
     return tuple(replace(e, p_holm=p) for e, p in zip(effects, corrected, strict=True))
+
+
+def _pairs(points: Sequence[Point], factors: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Places of the points that differ in one factor alone, and the factor; in their order.
+
+    Only points alike in all else are held against each other: of ten thousand trials
+    there are fifty million pairs, and nearly none is one.
+    """
+    scored = [place for place, point in enumerate(points) if not point.scores.empty]
+    found = []
+    for factor in factors:
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for place in scored:
+            rest = values_besides(factor, factors, points[place].recipe)
+            alike.setdefault(rest, []).append(place)
+        found += [
+            (first, second, factor)
+            for places in alike.values()
+            for first, second in combinations(places, 2)
+            if differ_in(factor, points[first].recipe, points[second].recipe)
+        ]
+    return sorted(found)
 
 
 def _change(before: Point, after: Point) -> pd.DataFrame:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["describe_points", "differ_in", "in_words", "is_augmented", "order_levels"]
+__all__ = [
+    "describe_points",
+    "differ_in",
+    "in_words",
+    "is_augmented",
+    "order_levels",
+    "values_besides",
+]
 
 _GROUPS = {
     "augmentation": (
@@ -55,6 +62,14 @@ def _fields(factor: str) -> tuple[str, ...]:
 def differ_in(factor: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Do two recipes differ in this factor?"""
     return any(one.get(name) != other.get(name) for name in _fields(factor))
+
+
+def values_besides(
+    factor: str, factors: Sequence[str], recipe: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """The values of a recipe's fields in all factors but one."""
+    others = [other for other in factors if other != factor]
+    return tuple(recipe.get(name) for other in others for name in _fields(other))
 
 
 def is_augmented(recipe: Mapping[str, Any]) -> bool:

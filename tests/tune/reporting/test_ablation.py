@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,25 @@ def test_pairs_differ_in_one_factor_and_are_pooled() -> None:
     assert found.effects[5].memory_mb == pytest.approx((750, 870))
     assert all((e.num_seeds, e.num_cases) == (3, 10) for e in found.effects)
     assert found.notes == ()
+
+
+def test_pairs_are_those_that_holding_all_against_all_finds() -> None:
+    knobs = [
+        {"loss": loss, "norm": norm, "dropout": dropout}
+        for loss in ("bce", "dice")
+        for norm in ("batch", "instance", "none")
+        for dropout in (0, 0.0, 0.25)  # whole or not, nothing is nothing
+        if (loss, norm) != ("dice", "none")
+    ]
+    points = [point(str(number), 0.8, **one) for number, one in enumerate(knobs)]
+    wanted = [
+        {one.name, other.name}
+        for one, other in combinations(points, 2)
+        if sum(value != other.recipe[name] for name, value in one.recipe.items()) == 1
+    ]
+    found = [set(effect.names) for effect in find_effects(points).effects if effect.names]
+    assert len(wanted) > 30
+    assert sorted(map(sorted, found)) == sorted(map(sorted, wanted))
 
 
 def test_pooled_interval_is_that_of_the_mean_of_the_pairs() -> None:

@@ -1,0 +1,231 @@
+"""The nodes of a joined cluster: what each has, and how many trials fit."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tune.joined import Pulse, answers
+
+__all__ = ["Node", "Room", "fit_in_all", "free_nodes", "living_nodes", "room_on", "say_nodes"]
+
+_SECONDS_BETWEEN_LOOKS = 3.0
+_MOST_NAMED = 4
+
+log = logging.getLogger("segtune")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine of a cluster, as Ray counts it.
+
+    Args:
+        identity: Ray's name for it.
+        address: Its IP address.
+        cpus: Cores for trials.
+        gpus: GPUs for trials.
+        kind: Of its GPUs; empty when Ray does not know.
+        gpu_memory_gb: Of its smallest GPU, in 1e9 bytes; None when it has none that was asked.
+        hostname: What the machine calls itself.
+    """
+
+    identity: str
+    address: str
+    cpus: float
+    gpus: float = 0.0
+    kind: str = ""
+    gpu_memory_gb: float | None = None
+    hostname: str = ""
+
+    def __str__(self) -> str:
+        gpus = f", {_count(self.gpus, 'GPU')}" if self.gpus else ""
+        kind = f" {self.kind}" if gpus and self.kind else ""
+        return f"{self.address} ({_count(self.cpus, 'CPU')}{gpus}{kind})"
+
+
+def room_on(node: Node, cpus: float, gpus: float) -> int:
+    """How many trials a node has room for.
+
+    A share of a GPU is a share of one: what is left on two GPUs makes no third share.
+
+    Args:
+        node: With what it has, or with what is free of it.
+        cpus: Of a trial.
+        gpus: Of a trial: at most 1, or a whole number.
+
+    Returns:
+        A number of trials.
+    """
+    fit = _floor(node.cpus / cpus)
+    if 0 < gpus < 1:
+        whole, rest = divmod(node.gpus, 1)
+        fit = min(fit, int(whole) * _floor(1 / gpus) + _floor(rest / gpus))
+    elif gpus:
+        fit = min(fit, _floor(node.gpus / gpus))
+    return fit
+
+
+def fit_in_all(nodes: Sequence[Node], cpus: float, gpus: float) -> int:
+    """How many trials all nodes together have room for."""
+    return sum(room_on(node, cpus, gpus) for node in nodes)
+
+
+def say_nodes(nodes: Sequence[Node]) -> str:
+    """What the cluster has, in half a sentence."""
+    if not nodes:
+        return "the cluster has no node"
+    largest = max(nodes, key=lambda node: (node.gpus, node.cpus))
+    shown = "; ".join(map(str, nodes[:_MOST_NAMED]))
+    more = f"; and {len(nodes) - _MOST_NAMED} more" if len(nodes) > _MOST_NAMED else ""
+    size = f"{_count(largest.cpus, 'CPU')}, {_count(largest.gpus, 'GPU')}"
+    return f"largest node: {size}; {_count(len(nodes), 'node')}: {shown}{more}"
+
+
+def living_nodes() -> tuple[Node, ...]:
+    """The nodes of the cluster that this process has joined, by address.
+
+    Returns:
+        Without the memory of their GPUs, which Ray does not know.
+    """
+    import ray
+
+    return _sorted(_as_node(row, row["Resources"]) for row in ray.nodes() if row["Alive"])
+
+
+def free_nodes() -> tuple[Node, ...]:
+    """The same nodes, each with what nobody uses just now."""
+    import ray
+
+    state: Any = importlib.import_module("ray._private.state")
+    free = state.available_resources_per_node()
+    rows = [row for row in ray.nodes() if row["Alive"]]
+    return _sorted(_as_node(row, free.get(row["NodeID"], {})) for row in rows)
+
+
+def _as_node(row: Mapping[str, Any], resources: Mapping[str, float]) -> Node:
+    kinds = [one for one in row["Resources"] if one.startswith("accelerator_type:")]
+    return Node(
+        row["NodeID"],
+        row["NodeManagerAddress"],
+        resources.get("CPU", 0.0),
+        resources.get("GPU", 0.0),
+        kinds[0].partition(":")[2] if kinds else "",
+        hostname=row["NodeManagerHostname"],
+    )
+
+
+def _sorted(nodes: Iterator[Node]) -> tuple[Node, ...]:
+    return tuple(sorted(nodes, key=lambda node: (node.address, node.identity)))
+
+
+class Room:
+    """How many trials are asked for at once: a proposal made late knows more.
+
+    Args:
+        cpus: Of a trial.
+        gpus: Of a trial.
+        concurrent: A fixed number; None for as many as the nodes have room for.
+        pulse: Of a joined cluster; None for a Ray of our own, where what fits is known before.
+    """
+
+    def __init__(
+        self, cpus: float, gpus: float, concurrent: int | None, pulse: Pulse | None = None
+    ) -> None:
+        self._cpus, self._gpus, self._fixed, self._pulse = cpus, gpus, concurrent, pulse
+        self._most, self._at_work, self._fits = 1, 0, True
+        self._looked_at = -math.inf
+
+    def most(self, at_work: int) -> int | None:
+        """The limit now; while the head of the cluster is silent nothing new is asked for.
+
+        Args:
+            at_work: Trials that were given out and have not ended.
+
+        Returns:
+            A number of trials; None for no limit.
+        """
+        self._at_work = max(self._at_work, at_work)
+        if self._pulse is None:
+            return self._fixed
+        most = self._fixed or self._most
+        if at_work < most and not (self._pulse.is_fresh and self._pulse.feel_now()):
+            return 0
+        return most
+
+    def find_dead(self) -> str:
+        """The head of a joined cluster, if it has died; else empty."""
+        if self._pulse is None or not self._pulse.is_dead:
+            return ""
+        return f"the head of the cluster at {self._pulse.address}"
+
+    def look(self, at_work: int) -> None:
+        """Count anew what fits, every few seconds: nodes join and die.
+
+        Args:
+            at_work: As above. What these trials hold is not free, but theirs.
+        """
+        now = time.monotonic()
+        if self._pulse is None or now < self._looked_at + _SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked_at = now
+        if not self._pulse.feel_now():  # Ray would wait for its answer
+            return
+        nodes = living_nodes()
+        fit = fit_in_all(nodes, self._cpus, self._gpus)
+        if self._fits and not fit:
+            log.warning(
+                "no living node is large enough for a trial; waiting (%s)", say_nodes(nodes)
+            )
+        held = max(self._at_work, at_work)  # one that has just ended leaves its place to the next
+        free = fit_in_all(free_nodes(), self._cpus, self._gpus)
+        self._most, self._at_work, self._fits = max(1, min(fit, held + free)), at_work, fit > 0
+
+    @property
+    def is_joined(self) -> bool:
+        """Do others run this Ray?"""
+        return self._pulse is not None
+
+    def node_of(self, actor: str) -> str:
+        """On which node of a joined cluster one of Ray's actors is; empty where nobody knows."""
+        if self._pulse is None or not self._pulse.feel_now():
+            return ""
+        state: Any = importlib.import_module("ray._private.state")
+        return str((state.actors(actor) or {}).get("Address", {}).get("NodeID", ""))
+
+    def find_lost(self, identity: str) -> str:
+        """Is this node gone, by what Ray knows, or as nobody listens there any more?
+
+        Args:
+            identity: Of the node; may be empty.
+
+        Returns:
+            Its name, if it is gone.
+        """
+        import ray
+
+        if not identity or self._pulse is None or not self._pulse.feel_now():
+            return ""
+        for row in ray.nodes():
+            if row["NodeID"] == identity:
+                address, port = row["NodeManagerAddress"], row["NodeManagerPort"]
+                if row["Alive"] and answers(f"{address}:{port}"):
+                    return ""
+                return f"{address} {row['NodeManagerHostname']}"
+        return ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray writes its state to disk, and what is here is of this moment."""
+        return {}
+
+
+def _floor(number: float) -> int:
+    return math.floor(number + 1e-6)  # a third of Ray's GPU is 0.3333
+
+
+def _count(number: float, unit: str) -> str:
+    return f"{number:g} {unit}{'' if number == 1 else 's'}"
