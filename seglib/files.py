@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,7 +101,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UnwritableError: The place takes no more files.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_UNFINISHED}")
+    # a process of another machine that writes to the same disk may have the same number
+    own = f"{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f"{path.name}.{own}{_UNFINISHED}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -19,6 +19,7 @@ from ray.autoscaler._private.providers import _get_default_config
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from seglib.allocator import ONE_HEAP
+from tests.cluster.nodes import WATCHFUL
 
 ROOT = Path(__file__).parents[1]
 FILES = ("cluster.yaml", "docs/cluster/local.yaml")
@@ -78,8 +79,9 @@ def test_ray_starts_only_with_a_token_and_tells_nobody(cluster, key):
     assert "SEGTUNE_NODE_CACHE=" in start
 
 
-def test_dashboard_is_on_the_head_alone(cluster):
+def test_head_has_the_dashboard_and_soon_misses_a_silent_node(cluster):
     start = " ".join(cluster["head_start_ray_commands"])
+    assert all(f"{name}={value} " in start for name, value in WATCHFUL.items())
     assert "--dashboard-host=127.0.0.1 --dashboard-port=8265" in start
     assert "--autoscaling-config=" in start
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from seglib.allocator import ONE_HEAP
+from tests.cluster.nodes import WATCHFUL
 
 ROOT = Path(__file__).parents[1]
 RAY = importlib.metadata.version("ray")
@@ -92,7 +93,7 @@ def test_all_pods_see_the_storage_and_keep_the_rest_to_themselves(documents, pod
         assert values["SEGTUNE_NODE_CACHE"].startswith(mounts["cache"])
         assert "emptyDir" in volumes["cache"]
         assert values["RAY_USAGE_STATS_ENABLED"] == "0"
-        assert ONE_HEAP.items() <= values.items()
+        assert (ONE_HEAP | WATCHFUL).items() <= values.items()
 
 
 def test_no_pod_runs_as_root_or_may_become_it(pods):

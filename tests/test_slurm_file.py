@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from seglib.allocator import ONE_HEAP
+from tests.cluster.nodes import WATCHFUL
 from tests.conftest import TINY_STUDY
 
 STUDY = "\n".join(
@@ -49,7 +50,7 @@ def test_cluster_is_closed_quiet_and_ends_nobody_elses_ray():
     assert "export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=" in commands
     assert "umask 077" in commands
     assert "RAY_USAGE_STATS_ENABLED=0" in commands
-    assert all(f"{name}={value}" in commands for name, value in ONE_HEAP.items())
+    assert all(f"{name}={value}" in commands for name, value in (ONE_HEAP | WATCHFUL).items())
     assert "--include-dashboard=false" in commands
     assert "ray stop" not in commands
     assert "pkill" not in commands

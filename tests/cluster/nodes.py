@@ -22,7 +22,7 @@ WATCHFUL = {
     "RAY_health_check_timeout_ms": "5000",
     "RAY_health_check_failure_threshold": "4",
 }
-"""What docs/cluster.md says of the head: with Ray's own, a silent node is missed after a minute."""
+"""As in cluster.yaml and docs/cluster: by Ray's own, a silent node is missed after a minute."""
 
 
 class Cluster:
