@@ -12,6 +12,7 @@ import torch
 from seglib.processor import has_fast_bf16, processor_name
 
 __all__ = [
+    "auto_precision",
     "build_autocast",
     "choose_device",
     "choose_dtype",
@@ -43,9 +44,6 @@ def device_name(device: torch.device) -> str:
 def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     """Number format of the forward pass.
 
-    ``auto`` is bfloat16 on a GPU or a CPU that has it, float16 on an older GPU, and float32
-    on an older CPU, where half precision is several times slower. See decision 024.
-
     Args:
         precision: ``Recipe.precision``.
         device: Where the network runs.
@@ -54,11 +52,26 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
         float32, float16 or bfloat16.
     """
     named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision != "auto":
-        return named[precision]
+    return named[auto_precision(device) if precision == "auto" else precision]
+
+
+def auto_precision(device: torch.device) -> str:
+    """What ``precision: auto`` means on a device.
+
+    Bfloat16 on a GPU or a CPU that has it, float16 on an older GPU, and float32 on an older
+    CPU, where half precision is several times slower. See decision 024.
+
+    Args:
+        device: Where the network runs.
+
+    Returns:
+        ``bf16``, ``fp16`` or ``fp32``.
+    """
     if device.type != "cuda":
-        return torch.bfloat16 if has_fast_bf16() else torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+        return "bf16" if has_fast_bf16() else "fp32"
+    # is_bf16_supported() says yes of GPUs that only emulate it, slowly
+    is_new = torch.version.hip is not None or torch.cuda.get_device_capability(device)[0] >= 8
+    return "bf16" if is_new else "fp16"
 
 
 def build_autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

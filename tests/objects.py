@@ -54,7 +54,7 @@ def serving_objects(folder: Path) -> Iterator[Mapping[str, str]]:
     try:
         _make_bucket(f"{place}/bucket", server, log)
         yield {
-            "FSSPEC_S3_ENDPOINT_URL": place,
+            "AWS_ENDPOINT_URL": place,
             "AWS_ACCESS_KEY_ID": "tester",
             "AWS_SECRET_ACCESS_KEY": SECRET,
             "AWS_DEFAULT_REGION": "us-east-1",

@@ -10,15 +10,16 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 
-__all__ = ["Postgres", "running_postgres", "serving_postgres"]
+__all__ = ["CutLine", "Postgres", "running_postgres", "serving_postgres"]
 
 USER = "segtune"
 _SECONDS_TO_START = 60.0
@@ -117,6 +118,73 @@ class Postgres:
             done = subprocess.run(command, stdout=log, stderr=log, cwd=self.home, check=False)
         assert done.returncode == 0, self.log.read_text()
         password.unlink()
+
+
+class CutLine:
+    """Passes bytes on to a server; once told to, swallows the answer to the next COMMIT, or hangs.
+
+    Args:
+        port: Of the server.
+        host: Its address, on loopback.
+    """
+
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._server = (host, port)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.skip: int | None = None
+        self.num_cut, self._is_cutting = 0, False
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._kept: set[socket.socket] = set()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self._server)
+            self._pairs.append((client, server))
+            threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
+            threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
+        try:
+            while data := source.recv(65536):
+                if not asks and self._is_cutting:  # the answer: it is done there, unheard
+                    self._is_cutting, self.num_cut = False, self.num_cut + 1
+                    break
+                if asks and self.skip is not None and b"COMMIT" in data:
+                    self._is_cutting = self.skip == 0
+                    self.skip = self.skip - 1 if self.skip else None
+                sink.sendall(data)
+        except OSError:
+            pass
+        finally:
+            for one in {source, sink} - self._kept:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+                one.close()
+
+    def hang(self) -> None:
+        """Break all lines for the clients; the server sees them open, and hears nothing more."""
+        self._kept |= {server for _, server in self._pairs}
+        for client, _ in self._pairs:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """Let the server hear of the lines that hang, as it does by itself after a while."""
+        for one in self._kept:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def close(self) -> None:
+        """Take no more clients."""
+        self.end()
+        self._listener.close()
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def test_machines_get_the_pinned_project(cluster):
     assert cluster["file_mounts"]["~/segtune"] == "."
     assert cluster["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
     (install,) = [step for step in cluster["setup_commands"] if "--require-hashes" in step]
-    assert install.endswith('else $pip -e ".[cluster]"; fi')
+    assert install.endswith('else $pip -e ".[cluster,s3]"; fi')
     named = re.findall(r"-r (\S+\.lock)", install)
     assert len(named) == 2
     assert all((ROOT / name).is_file() for name in named)
@@ -108,7 +108,7 @@ def test_shellcheck_finds_nothing_in_the_commands(cluster, key):
 def test_the_head_gets_what_its_autoscaler_needs(cloud):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert any(pin.startswith("boto3==") for pin in extras["optional-dependencies"]["aws"])
-    assert 'segtune[aws,cluster]"' in cloud["head_setup_commands"][-1]
+    assert 'segtune[aws,cluster,s3]"' in cloud["head_setup_commands"][-1]
 
 
 def test_on_machines_of_others_nobody_elses_ray_is_ended():

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray.exceptions import OutOfMemoryError
 from ray.tune import Stopper
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from seglib.errors import UnwritableError
-from tune.cluster import NodeLostError
-from tune.deaths import DIED, Cause, Deaths, Fault, in_a_line
+from tune.at_work import AtWork
+from tune.deaths import Cause, Deaths, Fault, in_a_line
 from tune.interruption import Interruption
+from tune.last_words import explain, find_shortage
 from tune.ledger import Ledger
 from tune.nodes import Room
-from tune.trial import FAILURE, HALT, NOTE, ROW
+from tune.trial import FAILURE, HALT, KIND, NOTE, READY, ROW
 
 if TYPE_CHECKING:
     from tune.executor import Job, Observer
 
 __all__ = ["LedgerScheduler", "LedgerSearcher", "StopWhen"]
-
-_ENDED = re.compile(r"Selected to kill: .*")  # others are listed without these words
-_USE = re.compile(r"was ([\d.]+)GB used / ([\d.]+)GB limit")
-
-_MISSING = re.compile(r"(ModuleNotFound|Import)Error: .*")
-_PLACE = re.compile(r"\bip[=:] ?([\w.:]+)")
 
 log = logging.getLogger("segtune")
 
@@ -63,10 +56,8 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         self._ledger, self._job, self._deaths = ledger, job, deaths
         self._observers, self._interruption = list(observers), interruption
         self._room = room or Room(job.cpus, job.gpus, job.concurrent)
-        self._numbers: dict[str, int] = {}
-        self._actors: dict[str, str] = {}
-        self._nodes: dict[str, str] = {}
-        self._causes: dict[str, Cause] = {}
+        self.at_work = AtWork(deaths, self._room)
+        self._numbers = self.at_work.numbers
         self._has_more = True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -85,12 +76,15 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         if order is None:
             self._has_more = not self._numbers
             return str(Searcher.FINISHED) if self._has_more else None
-        self._numbers[trial_id] = order.number
+        avoid = self.at_work.add(trial_id, order.number)
         self._tell("started", order)
-        return self._job.config(order, self._ledger)
+        return self._job.config(order, self._ledger) | {"avoid": avoid}
 
     def record(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Pass a row on to the ledger; True when the trial shall stop."""
+        if HALT in result and self._room.is_joined:
+            self._end_search(self.at_work.note_fault(trial_id, result[KIND], result[HALT]))
+            return False  # its process ends by itself, and must not be used again
         if HALT in result:
             self._interruption.halt(result[HALT])
         if self._interruption.reason:  # the ledger's place may be the one that takes no more
@@ -101,6 +95,8 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
 
     def _record(self, trial_id: str, result: dict[str, Any]) -> bool:
         number = self._numbers[trial_id]
+        if READY in result:
+            return False
         if NOTE in result:
             log.warning("trial %d: %s", number, result[NOTE])
             return False
@@ -109,11 +105,12 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
             return True
         # Ray hands results on flattened, with the whole configuration and more among them.
         mark = f"{ROW}/"
-        self._causes.pop(trial_id, None)
+        self.at_work.note_row(trial_id)
         row = {key.removeprefix(mark): v for key, v in result.items() if key.startswith(mark)}
         if row["epoch"] <= len(self._ledger.entry(number).rows):
             return False  # known: it had to begin anew
         stop = self._ledger.report(number, row)
+        self.at_work.note_epoch(trial_id)
         self._tell("reported", number, row)
         return stop
 
@@ -124,13 +121,13 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Tell the ledger that a trial has ended, unless the whole search winds down."""
-        number = self._numbers.pop(trial_id, None)
+        number, cause = self.at_work.end(trial_id)
         self._has_more = True
         if number is None or self._interruption.is_set:
             return
         with self._halting():
             if error:
-                self._note_death(number, self._causes.pop(trial_id, DIED))
+                self._note_death(number, cause)
             else:
                 self._end(number)
 
@@ -139,28 +136,18 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         """Trials that were given out and have not ended."""
         return len(self._numbers)
 
-    def note_start(self, trial_id: str, actor: str) -> None:
-        """The trial is at work in this of Ray's actors."""
-        self._actors[trial_id], self._nodes[trial_id] = actor, self._room.node_of(actor)
-
-    def note_hung(self, trial_id: str, limit_s: float) -> None:
-        """Its process is ended for it."""
-        self._causes[trial_id] = Cause("hung", f"no epoch within {limit_s:.0f} s")
-
     def note_error(self, trial_id: str, error: str) -> None:
-        """Its process is gone, and perhaps all of its node.
+        """Its process is gone: of what?
 
         Args:
             trial_id: Whose.
             error: All that Ray said.
         """
-        if node := self._room.find_lost(self._nodes.get(trial_id, "")):
-            self._causes[trial_id] = Cause("its node was lost", node, is_foreign=True)
-        elif self._room.is_joined and (missing := _MISSING.search(error)):
-            node = " ".join(_PLACE.findall(error)[:1])
-            self._interruption.halt(
-                f"node {node}: {missing.group()}; every node needs what the driver has installed"
-            )
+        self._end_search(self.at_work.note_error(trial_id, error))
+
+    def _end_search(self, reason: str) -> None:
+        if reason:
+            self._interruption.halt(reason)
 
     def close(self, error: BaseException) -> Fault:
         """Ray failed and everything in it ended: a death for whom it is to be counted.
@@ -171,17 +158,13 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         Returns:
             What to say of it.
         """
-        # One that still waits for its process has not died with it.
-        at_work = {one: number for one, number in self._numbers.items() if one in self._actors}
-        shortage = _find_shortage(error)
-        fault, cause = _explain(error, shortage, len(at_work))
+        shortage, at_work = find_shortage(error), self.at_work.with_process()
+        fault, cause = explain(error, shortage, len(at_work))
         cause = replace(cause, is_foreign=self._room.is_joined and not shortage)
         if shortage:
             # Ray names whom it ended; the others end with the rest of Ray, no fault of theirs.
-            ended = "".join(_ENDED.findall(shortage))
-            named = [one for one in at_work if self._actors[one] in ended]
-            at_work = {one: at_work[one] for one in named or at_work}
-        for number in () if self._interruption.is_set else at_work.values():
+            at_work = self.at_work.with_process(shortage)
+        for number in () if self._interruption.is_set else at_work:
             self._note_death(number, cause)
         return fault
 
@@ -210,15 +193,18 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
             self._interruption.halt(str(error))
 
     def _tell(self, event: str, *what: Any) -> None:
-        """An observer that fails is sent away; the search is not its business."""
+        """An observer that fails is sent away, unless the search is its business."""
         for observer in tuple(self._observers):
             try:
                 getattr(observer, event)(*what)
             except UnwritableError as error:
                 self._interruption.halt(str(error))
             except Exception as error:
-                self._observers.remove(observer)
                 name = type(observer).__name__
+                if getattr(observer, "is_vital", False):
+                    self._interruption.halt(f"{name} failed ({in_a_line(error)})")
+                    continue
+                self._observers.remove(observer)
                 log.warning("%s stopped (%s); the search goes on without it", name, error)
 
     def save(self, checkpoint_path: str) -> None:
@@ -275,23 +261,3 @@ class StopWhen(Stopper):  # type: ignore[misc]
     def stop_all(self) -> bool:
         """True once the search winds down."""
         return self._interruption.is_set
-
-
-def _find_shortage(error: BaseException | None) -> str:
-    """What Ray's memory monitor said, if that is behind an error; else empty."""
-    while error is not None and not isinstance(error, OutOfMemoryError):
-        error = error.__cause__
-    return "" if error is None else str(error)
-
-
-def _explain(error: BaseException, shortage: str, at_work: int) -> tuple[Fault, Cause]:
-    """What to say of a failure of Ray, and of what the trials died."""
-    if shortage:
-        use = _USE.search(shortage)
-        detail = "{} of {} GB in use".format(*use.groups()) if use else ""
-        cause = Cause("killed by Ray's memory monitor", detail)
-        return Fault("Ray's memory monitor ended a trial", at_work, of_memory=True), cause
-    if isinstance(error, NodeLostError):
-        return Fault(str(error), at_work), Cause("Ray died under it", str(error))
-    said = in_a_line(error)
-    return Fault(f"Ray failed ({said})", at_work), Cause("Ray failed under it", said)

@@ -86,7 +86,7 @@ def _config(study: StudyFile, folder: RunDirectory, store: Store) -> dict[str, A
         "split": asdict(folder.settle_splits(store, study).search_part()),
         "metric": study.metric.name,
         "maximize": study.metric.goal == "maximize",
-        "threads": max(1, int(study.resources.cpus_per_trial)),
+        "threads": study.resources.cores,
     }
 
 

@@ -10,14 +10,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from seglib.errors import SegtuneError
+from seglib.errors import Problem, RunError, SegtuneError
 from tune import cli_jobs
 from tune.interruption import Interrupted, Interruption
 from tune.request import Request
 from tune.run import run_search
 from tune.suite import describe_suite, is_suite, run_suite
 from tune.surroundings import open_console, settle_surroundings
-from tune.urls import choose_ledger
+from tune.urls import choose_ledger, hide_password, is_url
 
 __all__ = ["main"]
 
@@ -81,7 +81,15 @@ Storage = Annotated[
 def run(
     space: Space,
     data: Data = None,
-    out: Out = Path("runs"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for run directories, prepared data; with a URL, for working copies.",
+            show_default="runs",
+        ),
+    ] = None,
     set_: Set = None,
     trials: Trials = None,
     extend: Extend = 0,
@@ -98,7 +106,7 @@ def run(
         typer.Option(
             "--storage-path",
             metavar="DIR|URL",
-            help="Where run directories and prepared data lie, if not in OUT; s3://… with the "
+            help="Where run directories and prepared data lie, instead of OUT; s3://… with the "
             "extra s3.",
         ),
     ] = None,
@@ -115,8 +123,15 @@ def run(
     at that point: it is not the same as 100 epochs from the start.
     """
     request = Request(
-        space, data, out, tuple(set_ or ()), trials, address, choose_ledger(storage), extend=extend
-    ).stored_at(storage_path)
+        space,
+        data,
+        out or Path("runs"),
+        tuple(set_ or ()),
+        trials,
+        address,
+        choose_ledger(storage),
+        extend=extend,
+    ).stored_at(storage_path, out)
     request.require_storage()
     if check:
         _print_plan(request)
@@ -174,7 +189,7 @@ def data(
 @app.command()
 def report(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run directory, or a suite's folder of them.")
+        str, typer.Argument(metavar="RUN", help="Run directory, or a suite's folder of them.")
     ],
     storage: Storage = None,
 ) -> None:
@@ -184,9 +199,13 @@ def report(
     while the search runs. --storage is needed only if the ledger is a database with
     a password.
     """
+    if is_url(run):
+        hint = "the page of the search's end lies at the URL: report.html"
+        wanted = "its working copy: OUT/NAME on the machine of the search"
+        raise RunError("command line", [Problem("RUN", hide_password(run), wanted, hint)])
     from tune.reporting.page import show_report
 
-    show_report(run, open_console(), choose_ledger(storage))
+    show_report(Path(run), open_console(), choose_ledger(storage))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from seglib.errors import Problem, RunError
 from tune.surroundings import open_console
-from tune.urls import choose_ledger
+from tune.urls import choose_ledger, is_url
 
 if TYPE_CHECKING:
     from tune.jobs import JobState
@@ -58,7 +58,11 @@ def submit(
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="DIR", help="The same as a folder on the cluster."),
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="The same as a folder on the cluster; with a URL, folder of working copies there.",
+        ),
     ] = None,
     storage: Annotated[
         str | None,
@@ -106,6 +110,7 @@ def submit(
     lines = [
         f"submitted: {job.job}",
         f"run directory: {job.place}",
+        *([f"working copy: {copy}, on the head"] if (copy := errand.working_copy) else []),
         "",
         f"segtune logs --address {address} {job.job} --follow",
         f"segtune status --address {address} {job.job}",
@@ -120,7 +125,8 @@ def status(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="RUN|JOB", help="Run directory or a suite's folder; with --address a job."
+            metavar="RUN|JOB",
+            help="Run directory or a suite's folder, or the URL of one; with --address a job.",
         ),
     ] = None,
     storage: Annotated[
@@ -138,9 +144,18 @@ def status(
     if address is not None:
         _show_jobs(address, run, open_console())
         return
+    name, console, ledger = _require(run), open_console(), choose_ledger(storage)
     from tune.leaderboard import show_status
 
-    show_status(Path(_require(run)), open_console(), choose_ledger(storage))
+    if not is_url(name):
+        show_status(Path(name), console, ledger)
+        return
+    from tune.far_view import fetching_view
+
+    with fetching_view(name) as (folder, notes):
+        show_status(folder, console, ledger, is_copy=True)
+        for note in notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import logging
 import os
 import secrets
@@ -15,7 +14,7 @@ from typing import Any, Final
 
 from seglib.allocator import ONE_HEAP
 from seglib.files import require_room
-from tune.joined import Pulse, check_address, find_head, knock, wrong_address
+from tune.joined import Pulse, check_address, environment_of_job, find_head, knock, wrong_address
 from tune.own_ray import careful_groups, lean_start, plain_workers, take_up_environment
 from tune.temporary import clear, temporary_folder
 
@@ -131,8 +130,7 @@ def _environment_of_workers() -> dict[str, Any]:
     Within a Ray job that has variables of its own those come first: Ray refuses to have the
     same one twice.
     """
-    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
-    taken = (job.get("runtime_env") or {}).get("env_vars") or {}
+    taken = environment_of_job().get("env_vars") or {}
     return {"env_vars": {name: v for name, v in _ENVIRONMENT.items() if name not in taken}}
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from seglib.errors import Problem, RunError
 
-__all__ = ["find_token", "settle_token"]
+__all__ = ["find_token", "place_of_token", "settle_token"]
 
 _MODE = "RAY_AUTH_MODE"
 _TOKEN = "RAY_AUTH_TOKEN"
 _FILE = "RAY_AUTH_TOKEN_PATH"
+_USUAL = "~/.ray/auth_token"
 
 
 def find_token() -> str | None:
@@ -24,14 +25,25 @@ def find_token() -> str | None:
     Raises:
         RunError: The file is not there, is empty, or others can read it.
     """
-    if os.environ.get(_MODE, "token").lower() != "token":
+    place = place_of_token()
+    if os.environ.get(_MODE, "token").lower() != "token" or not place:
         return None
     if token := os.environ.get(_TOKEN, "").strip():
         return token
+    return _read(Path(place).expanduser())
+
+
+def place_of_token() -> str:
+    """Where the token is read from, for messages; looked for where Ray looks, in its order.
+
+    Returns:
+        A variable, or a file, which may be missing if it is named; empty when there is none.
+    """
+    if os.environ.get(_TOKEN, "").strip():
+        return f"the variable {_TOKEN}"
     if named := os.environ.get(_FILE):
-        return _read(Path(named))
-    usual = Path.home() / ".ray" / "auth_token"
-    return _read(usual) if usual.exists() else None
+        return named
+    return _USUAL if Path(_USUAL).expanduser().exists() else ""
 
 
 def settle_token() -> str | None:

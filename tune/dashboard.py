@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from seglib.errors import Problem, RunError, SegtuneError
 from tune.credentials import settle_token
 
-__all__ = ["DashboardError", "check_url", "connect", "talking"]
+__all__ = ["DashboardError", "check_url", "connect", "has_failed", "talking"]
 
 _SECONDS_TO_ANSWER = 10.0
 _WANTED = "the dashboard of a running cluster, such as http://head:8265"
@@ -112,9 +112,24 @@ def talking(address: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, OSError) as error:  # those of `requests` are OSErrors, too
+    except Exception as error:
+        if not has_failed(error):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DashboardError(f"{address}: {reason}") from None
+
+
+def has_failed(error: Exception) -> bool:
+    """Is it one that Ray's client for jobs raises when the cluster goes, or refuses?
+
+    Args:
+        error: Of a call of the client.
+
+    Returns:
+        Whether it is; those of `requests` are OSErrors, too.
+    """
+    from_its_library = any(kind.__module__.startswith("aiohttp.") for kind in type(error).__mro__)
+    return from_its_library or isinstance(error, (RuntimeError, OSError))
 
 
 def _is_installed(name: str) -> bool:

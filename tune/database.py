@@ -24,8 +24,8 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from seglib.errors import Problem, RunError, SegtuneError, UnwritableError
-from tune.postgres import SECONDS_TO_CONNECT, Line, is_postgres
-from tune.urls import hide_password, scrub
+from tune.postgres import SECONDS_TO_CONNECT, Line
+from tune.urls import hide_password, is_postgres, scrub
 
 __all__ = ["claim", "close", "connect", "view"]
 
@@ -257,6 +257,10 @@ def _open(url: str, connect: Callable[[], BaseStorage]) -> BaseStorage:
     if _RAW.search(url):
         found, hint = hide_password(url), "in a URL / is written as %2F, @ as %40, ? as %3F"
         problem = Problem("--storage", found, "a password without / @ ? or #", hint)
+        raise RunError("command line", [problem])
+    if url.startswith("postgres") and not is_postgres(url):
+        found, hint = hide_password(url), "the search's lock and patience are of psycopg 3"
+        problem = Problem("--storage", found, "postgresql://USER@HOST/DATABASE", hint)
         raise RunError("command line", [problem])
     try:
         return connect()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["DIED", "Cause", "Deaths", "Fault", "in_a_line"]
 
@@ -30,16 +30,19 @@ class Cause:
 DIED = Cause("its process died")
 
 MOST_FOREIGN_DEATHS = 20
-"""Nodes that the provider takes back must not use up a trial's retries, nor go on for ever."""
+"""Nodes that the provider takes back must not use up a trial's retries, nor go on for ever
+without one new epoch."""
 
 
 class Deaths:
     """One count and one limit for a trial, however its processes died and whoever noticed.
 
-    It lasts as long as the driver: started again, a search tries each trial anew.
+    Only deaths without progress count together: a new epoch forgets those before it. The
+    count lasts as long as the driver: started again, a search tries each trial anew.
 
     Args:
-        most: So many deaths, and the trial is given up. Foreign ones are counted apart.
+        most: So many deaths without a new epoch, and the trial is given up. Foreign ones are
+            counted apart.
     """
 
     def __init__(self, most: int) -> None:
@@ -61,6 +64,25 @@ class Deaths:
         foreign = sum(one.is_foreign for one in causes)
         given_up = len(causes) - foreign >= self._most or foreign >= MOST_FOREIGN_DEATHS
         return self._summary(causes) if given_up else ""
+
+    def forget(self, number: int) -> None:
+        """The trial has got on: what it died of before can be no reason to give it up.
+
+        Args:
+            number: The trial.
+        """
+        self._causes.pop(number, None)
+
+    def excuse(self, number: int, what: str) -> None:
+        """Its last death turns out to have been no fault of its own.
+
+        Args:
+            number: The trial.
+            what: Of which kind that death was; another one stays as it is.
+        """
+        causes = self._causes.get(number, [])
+        if causes and causes[-1].what == what:
+            causes[-1] = replace(causes[-1], is_foreign=True)
 
     @staticmethod
     def _summary(causes: list[Cause]) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import DataError, InvalidInput, Problem, RunError
 from tune.dashboard import check_url
-from tune.request import Request
+from tune.request import Request, check_places
 from tune.study_file import StudyFile
 from tune.suite import is_suite, load_suite
-from tune.urls import hide_password, is_url
+from tune.urls import digest_of, hide_password, is_url
 
 __all__ = ["Errand"]
 
@@ -132,6 +132,15 @@ class Errand:
         version = importlib.metadata.version("segtune")
         return {"segtune": version, "study": study, "place": place}
 
+    @property
+    def working_copy(self) -> str:
+        """Where the job keeps its working copy on the head, in words; empty if it has none."""
+        if self.storage_path is None or not is_url(self.storage_path):
+            return ""
+        return self.out or (
+            f"jobs/{digest_of(self.storage_path)} in $SEGTUNE_NODE_CACHE, else ~/.cache/segtune"
+        )
+
     def _load(self) -> str:
         if not is_suite(self.space):
             return self.request.load_to_train().folder_name
@@ -156,6 +165,7 @@ class Errand:
                 hint = "keep it on the cluster's machines: ~/.pgpass, SEGTUNE_STORAGE, ~/.aws"
                 found = f"{hide_password(value)}: whoever sees the cluster's jobs would read it"
                 yield Problem(option, found, "a URL without a password", hint)
+        yield from check_places(self.storage_path, Path(self.out) if self.out else None)
         try:
             replace(self.request, address="auto").require_storage()
         except InvalidInput as error:

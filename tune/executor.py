@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,17 +16,21 @@ from seglib.errors import RunError, UnwritableError
 from tune.cluster import NodeLostError, require_disk, running_ray
 from tune.deaths import Deaths, Fault, in_a_line
 from tune.interruption import Interruption
-from tune.joined import SECONDS_TO_COME_BACK, await_cluster
+from tune.joined import SECONDS_TO_COME_BACK, await_cluster, find_head
 from tune.ledger import Ledger, Order
 from tune.nodes import Room
+from tune.number_format import named
 from tune.patience import Patience
 from tune.probe import marked, versions_here
+from tune.remote import PATIENCE_S
 from tune.temporary import temporary_folder
 from tune.trial_files import trial_folder
 
 __all__ = ["Job", "Observer", "execute"]
 
 MOST_STARTS_IN_VAIN = 3
+SLOWEST_COPY = 5e6
+"""Bytes a second: a machine that fetches the prepared data at that rate is slow, and not hung."""
 
 log = logging.getLogger("segtune")
 
@@ -56,13 +61,14 @@ class Job:
         concurrent: Most trials at once; None for as many as fit.
         retries: How often a trial whose process died is tried again.
         address: Of a running Ray cluster; ``local`` starts one for this search.
-        shared: Folders that each node of a joined cluster must see as this machine does.
+        shared: Folders and URLs that each node of a joined cluster must see as this machine does.
         marks: What stands in a small file in each of them; None with a Ray of our own.
         url: The run directory's place, to which trials put their files; None for the folder.
         store_url: Where nodes take the prepared data from; None for ``store`` itself.
         store_key: What nodes copy to their own disks; None to map the files where they lie.
         patience: How long a trial may be silent before it counts as hung.
         compile: Whether networks are compiled where they train on a GPU.
+        precision: Number format of recipes that leave it open; None for what each device takes.
     """
 
     run_dir: Path
@@ -73,13 +79,14 @@ class Job:
     concurrent: int | None = None
     retries: int = 3
     address: str = "local"
-    shared: tuple[Path, ...] = ()
+    shared: tuple[Path | str, ...] = ()
     marks: dict[str, str] | None = None
     url: str | None = None
     store_url: str | None = None
     store_key: str | None = None
     patience: Patience = field(default_factory=Patience)
     compile: bool = False
+    precision: str | None = None
 
     def folder(self, number: int) -> Path:
         """Where a trial keeps its files."""
@@ -89,7 +96,8 @@ class Job:
         """The plain data that ``tune.trainable.train`` works from."""
         return {
             "number": order.number,
-            "recipe": order.recipe.model_dump(),
+            "recipe": named(order.recipe, self.precision).model_dump(),
+            "auto_precision": order.recipe.precision == "auto",
             "seed": order.seed,
             "num_reported": order.num_reported,
             "folder": str(self.folder(order.number)),
@@ -102,6 +110,7 @@ class Job:
             "maximize": ledger.file.metric.goal == "maximize",
             "threads": self.cpus,
             "compiled": str(self.run_dir / "compiled") if self.compile else None,
+            "joined": self.address != "local",
             "marks": self.marks,
             "versions": None if self.marks is None else versions_here(),
         }
@@ -133,6 +142,8 @@ def execute(
         RunError: There is no Ray cluster at the address.
     """
     interruption = interruption or Interruption()
+    # where its head was, it comes back: once it has died, nothing says any more where that is
+    job = replace(job, address=find_head(job.address))
     search = _Search(ledger, job, observers, interruption, Deaths(job.retries + 1))
     starts_in_vain, fault = 0, None
     with interruption.listening():
@@ -185,7 +196,9 @@ def _run_ray(search: _Search) -> Fault | None:
                 marks = stack.enter_context(marked(job.shared))
                 search = replace(search, job=replace(job, marks=marks))
             stack.enter_context(search.interruption.winding_down())
-            return _run_tuner(search, Room(job.cpus, job.gpus, job.concurrent, pulse))
+            halt = search.interruption.halt
+            room = Room(job.cpus, job.gpus, job.concurrent, pulse, halt=halt)
+            return _run_tuner(search, room)
     except (RunError, UnwritableError):
         raise
     except Exception as error:
@@ -203,10 +216,10 @@ def _run_tuner(search: _Search, room: Room) -> Fault | None:
     searcher = LedgerSearcher(
         search.ledger, job, search.observers, interruption, deaths=search.deaths, room=room
     )
-    watchdog = Watchdog(search.ledger, searcher, job.patience)
+    watchdog = Watchdog(search.ledger, searcher, _patience(job))
     with tempfile.TemporaryDirectory(dir=temporary_folder()) as scratch:
         tuner = ray_tune.Tuner(
-            ray_tune.with_resources(train, {"cpu": job.cpus, "gpu": job.gpus}),
+            ray_tune.with_resources(train, partial(_place_for, cpus=job.cpus, gpus=job.gpus)),
             tune_config=ray_tune.TuneConfig(
                 search_alg=searcher,
                 scheduler=LedgerScheduler(searcher),
@@ -229,6 +242,26 @@ def _run_tuner(search: _Search, room: Room) -> Fault | None:
             require_disk()  # or no trial is to blame
             return searcher.close(error)
     return None
+
+
+def _patience(job: Job) -> Patience:
+    """More where files come from afar: copying the prepared data, and places that are away."""
+    unknown_s, away_s = job.patience.unknown_s, 0.0
+    if job.store_key:
+        size = sum(file.stat().st_size for file in job.store.iterdir())
+        unknown_s = max(unknown_s, size / SLOWEST_COPY)
+    if job.url:  # a try that is under way when patience ends may take as long again, and more
+        away_s = 3 * PATIENCE_S
+    return replace(job.patience, unknown_s=unknown_s, away_s=away_s)
+
+
+def _place_for(config: Mapping[str, Any], *, cpus: float, gpus: float) -> Any:
+    """What Ray reserves for a trial, and on which nodes of a cluster not."""
+    from ray.tune import PlacementGroupFactory
+
+    others = {"ray.io/node-id": f"!in({','.join(config['avoid'])})"}
+    where = {"bundle_label_selector": [others]} if config["avoid"] else {}
+    return PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}], **where)
 
 
 def _say_gone(fault: Fault, address: str) -> str:

@@ -52,7 +52,7 @@ def gpus_per_trial(study: StudyFile, store: Store, nodes: Sequence[Node] | None 
     wish = study.resources.gpus_per_trial
     if wish != "auto":
         return float(wish)
-    cards = _cards_here() if nodes is None else _cards_of(nodes, study.resources.cpus_per_trial)
+    cards = _cards_here() if nodes is None else _cards_of(nodes, study.resources.cores)
     if not cards:
         return 0.0
     total_gb = min(card.memory_gb for card in cards)
@@ -68,8 +68,8 @@ def gpus_per_trial(study: StudyFile, store: Store, nodes: Sequence[Node] | None 
         num_logits=store.target.num_logits,
         image_size=store.image_size,
     )
-    cpus = min(card.cpus for card in cards) / study.resources.cpus_per_trial
-    return share_of(network_gb + data_gb + CONTEXT_GB, total_gb, most=int(cpus))
+    most = int(min(card.cpus for card in cards) / study.resources.cores)
+    return share_of(network_gb + data_gb + CONTEXT_GB, total_gb, most=most)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _cards_here() -> list[_Card]:
     return [_Card(memory_gb, len(os.sched_getaffinity(0)) / torch.cuda.device_count())]
 
 
-def _cards_of(nodes: Sequence[Node], cpus: float) -> list[_Card]:
+def _cards_of(nodes: Sequence[Node], cpus: int) -> list[_Card]:
     """Of nodes that have the cores for a trial; the memory is 0 where nobody knows it."""
     return [
         _Card(node.gpu_memory_gb or 0.0, node.cpus / node.gpus)

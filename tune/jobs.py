@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from seglib.errors import Problem, RunError
-from tune.dashboard import connect, talking
+from tune.dashboard import DashboardError, connect, has_failed, talking
 from tune.errand import Errand
 from tune.parcel import pack
 from tune.pins import requirements
@@ -25,6 +25,7 @@ _ENDED_IN_ORDER = "interrupted: the same command goes on from here"
 _SECONDS_TO_STOP = 60
 _SECONDS_TO_HEAR_OF_IT = 30
 _MOST_LOGS_READ = 20
+_NO_LOG = "(its log cannot be read)"
 _PROGRESS = re.compile(r"^(trial |best: |study \d|nothing is left|data: |error: )")
 
 
@@ -85,7 +86,8 @@ def submit(errand: Errand, address: str, *, install: bool = False) -> JobState:
         settings = {"RAY_JOB_STOP_WAIT_TIME_S": str(_SECONDS_TO_STOP)}
         runtime_env: dict[str, Any] = {"working_dir": folder, "env_vars": settings}
         if install:
-            runtime_env["pip"] = {"packages": list(requirements()), "pip_check": False}
+            packages = list(requirements(errand.storage_path))
+            runtime_env["pip"] = {"packages": packages, "pip_check": False}
         with talking(address):
             job = client.submit_job(
                 entrypoint=f"exec {shlex.join(words)}",
@@ -111,7 +113,7 @@ def list_jobs(client: Any, address: str, *, with_progress: bool = False) -> list
         details = [one for one in client.list_jobs() if "segtune" in (one.metadata or {})]
         details.sort(key=lambda one: one.start_time or 0)
         read = details[-_MOST_LOGS_READ:] if with_progress else []
-        logs = {one.submission_id: client.get_job_logs(one.submission_id) for one in read}
+    logs = {one.submission_id: _log_so_far(client, one.submission_id) for one in read}
     return [
         JobState(
             job=one.submission_id,
@@ -159,6 +161,7 @@ def follow_log(client: Any, address: str, job: str, say: Callable[[str], object]
 
     Raises:
         RunError: There is no such job.
+        DashboardError: The cluster went away, or the log ended before the job did.
     """
 
     async def follow() -> None:
@@ -168,7 +171,10 @@ def follow_log(client: Any, address: str, job: str, say: Callable[[str], object]
     _find(list_jobs(client, address), job)
     with talking(address):
         asyncio.run(follow())
-    return _find(list_jobs(client, address), job)
+    end = _soon(client, address, job)
+    if not end.has_ended:
+        raise DashboardError(f"{address}: the log broke off, and {job} is {end.state} still")
+    return end
 
 
 def stop_job(client: Any, address: str, job: str) -> tuple[JobState, str]:
@@ -206,6 +212,26 @@ def stop_job(client: Any, address: str, job: str) -> tuple[JobState, str]:
     if time.monotonic() - began > _SECONDS_TO_STOP:
         return state, f"it was killed, as it had not ended after {_SECONDS_TO_STOP} s"
     return state, "it had not begun to train"
+
+
+def _soon(client: Any, address: str, job: str) -> JobState:
+    """A job whose log has ended: it is a moment until Ray says so."""
+    until = time.monotonic() + _SECONDS_TO_HEAR_OF_IT
+    while not (state := _find(list_jobs(client, address), job)).has_ended:
+        if time.monotonic() > until:
+            break
+        time.sleep(0.2)
+    return state
+
+
+def _log_so_far(client: Any, job: str) -> str:
+    """One that cannot be had, as of a node that is gone, leaves the table of jobs whole."""
+    try:
+        return str(client.get_job_logs(job))
+    except Exception as error:
+        if not has_failed(error):
+            raise
+        return _NO_LOG
 
 
 def _require_free(jobs: list[JobState], study: str, place: str) -> None:

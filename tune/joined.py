@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final
 
 from seglib.errors import Problem, RunError
+from tune.credentials import place_of_token, settle_token
 from tune.own_ray import take_up_environment
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "answers",
     "await_cluster",
     "check_address",
+    "environment_of_job",
     "find_head",
     "knock",
     "wrong_address",
@@ -36,7 +38,6 @@ _MILLISECONDS_TO_ANSWER = 2000
 _SECONDS_BETWEEN = 1.0
 _LONGEST_LOOK_S = 4.0
 _SECONDS_TO_LEAVE = 45.0  # Ray ends the process after 60, with pages of C++
-_DEFAULT_TOKEN = "~/.ray/auth_token"
 
 
 def find_head(address: str) -> str:
@@ -61,6 +62,12 @@ def find_head(address: str) -> str:
     except ConnectionError:
         hint = "set RAY_ADDRESS to host:port of its head, or give --address host:port"
         raise wrong_address("auto, and no Ray on this machine", "a cluster", hint) from None
+
+
+def environment_of_job() -> dict[str, Any]:
+    """What Ray prepares for this process and its workers, within a Ray job; else nothing."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR") or "{}")
+    return dict(job.get("runtime_env") or {})
 
 
 def check_address(address: str) -> None:
@@ -100,11 +107,11 @@ def knock(address: str) -> None:
         address: ``host:port`` where somebody listens.
 
     Raises:
-        RunError: It wants a token that we have not, or does not speak as Ray's head does.
+        RunError: It wants a token that we have not, others can read ours, or it does not
+            speak as Ray's head does.
     """
-    token = _place_of_token()
-    if token:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    settle_token()
+    token = place_of_token()
     take_up_environment()
     raylet: Any = importlib.import_module("ray._raylet")  # compiled, without types
     exceptions: Any = importlib.import_module("ray.exceptions")
@@ -118,20 +125,11 @@ def knock(address: str) -> None:
         raise wrong_address(found, "the port of a cluster's head, 6379 mostly") from None
 
 
-def _place_of_token() -> str:
-    """Where Ray takes the token from; empty when there is none."""
-    if os.environ.get("RAY_AUTH_TOKEN"):
-        return "the variable RAY_AUTH_TOKEN"
-    if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        return path if Path(path).is_file() else ""
-    return _DEFAULT_TOKEN if Path(_DEFAULT_TOKEN).expanduser().is_file() else ""
-
-
 def _refused(address: str, token: str) -> RunError:
     found = f"{address}, which wants a token and was given "
     found += f"another one, from {token}" if token else "none"
     hint = (
-        f"copy ~/.ray/auth_token of the cluster's head to {_DEFAULT_TOKEN} here, mode 0600, "
+        "copy ~/.ray/auth_token of the cluster's head to ~/.ray/auth_token here, mode 0600, "
         "or let RAY_AUTH_TOKEN_PATH name the file"
     )
     if os.environ.get("RAY_AUTH_MODE", "token") != "token":

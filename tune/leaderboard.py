@@ -44,13 +44,16 @@ _WIDTH_FOR_SETTINGS = 100
 _WIDEST_NAME = 16
 
 
-def show_status(run: Path, console: Console, storage: str | None = None) -> None:
+def show_status(
+    run: Path, console: Console, storage: str | None = None, *, is_copy: bool = False
+) -> None:
     """Print how a search stands. Nothing is written, so another process may be at it.
 
     Args:
         run: The run directory, or a suite's folder of them.
         console: Where to print.
         storage: The ledger's database, where its URL has a password in it.
+        is_copy: Was the folder copied from where a process may be at work?
 
     Raises:
         RunError: It is not a run directory, or its ledger cannot be read.
@@ -58,14 +61,14 @@ def show_status(run: Path, console: Console, storage: str | None = None) -> None
     """
     begun = find_runs(run)
     for one in begun:
-        _show_run(view_run(one, storage), console)
+        _show_run(view_run(one, storage), console, is_copy=is_copy)
     names = {one.name.removesuffix("-demo") for one in begun}
     waiting = [name for name in read_studies(run) if name not in names]
     if waiting:
         console.print(f"not begun: {', '.join(waiting)}", markup=False, highlight=False)
 
 
-def _show_run(view: RunView, console: Console) -> None:
+def _show_run(view: RunView, console: Console, *, is_copy: bool) -> None:
     study, entries, place, held = view.study, view.entries, view.place, view.held
     head = _headline(study, entries, place, held=held)
     console.print(head, markup=False, highlight=False, soft_wrap=True)
@@ -73,7 +76,7 @@ def _show_run(view: RunView, console: Console) -> None:
         if entry.state == "RUNNING":
             line = _running(study, entry, held=held)
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not held and any(entry.state == "RUNNING" for entry in entries):
+    if not (held or is_copy) and any(entry.state == "RUNNING" for entry in entries):
         console.print("no process is at it; the same command goes on from here", style="yellow")
     show_leaderboard(study, entries, console, held=held)
 

@@ -4,8 +4,9 @@ What the driver writes goes to the URL whole. The journal goes there at each sta
 of a trial before anything else happens, of epochs every few seconds: what a checkpoint
 says of epochs that a journal lacks is reported again by who takes the trial up.
 
-Each driver leaves a mark of its own there when it begins, and looks for it before it puts
-the journal: one that was cut off, while another took the run over, puts nothing any more.
+Each driver leaves a mark of its own there right before it trains, and looks for it before
+it puts anything: one that was cut off, while another took the run over, puts nothing any
+more. A command that is refused leaves no mark, so that it disturbs nobody.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import shutil
 import socket
 import time
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from seglib.errors import UnwritableError
+from seglib.errors import Problem, RunError, UnwritableError
+from tune.far_journal import JOURNAL, FarJournal
 from tune.remote import Remote
 from tune.trial_files import (
     BEST,
@@ -36,11 +39,10 @@ from tune.trial_files import (
     trial_folder,
 )
 
-__all__ = ["Mirror"]
+__all__ = ["Mirror", "describe_driver"]
 
 log = logging.getLogger("segtune")
 
-JOURNAL = "journal.log"
 DRIVER = "driver.json"
 FILES = (
     "study.yaml",
@@ -54,6 +56,7 @@ FILES = (
 SECONDS_BETWEEN = 5.0
 _OF_A_TRIAL = (RECIPE, EPOCHS, CASES, NOTES, FINAL, LEGACY, ERROR)
 _SECONDS_FOR_THE_FIRST_ANSWER = 15.0
+_FETCHED_AT_ONCE = 8
 
 
 class Mirror:
@@ -64,52 +67,61 @@ class Mirror:
         url: Its place.
     """
 
+    is_vital = True  # when it fails the search ends, which would go on unseen
+
     def __init__(self, folder: Path, url: str) -> None:
         self.url = url
         self._folder = folder
         self._remote = Remote(url)
+        self._journal = FarJournal(self._remote, folder / JOURNAL)
         self._mark = {"mark": secrets.token_hex(8), "pid": os.getpid(), "on": socket.gethostname()}
         self._put: dict[str, tuple[int, int]] = {}
-        self._next_at, self._is_behind, self._is_anothers = 0.0, False, False
+        self._next_at, self._is_behind = 0.0, False
+        self._has_begun, self._is_anothers = False, False
 
-    def begin(self) -> None:
-        """Take the run over, and fetch what the copy here lacks.
+    def fetch(self) -> None:
+        """Fetch what the copy here lacks; nothing is changed there, and nobody is disturbed.
 
         Raises:
-            UnwritableError: The place does not answer.
+            UnwritableError: The place does not answer, or takes no files.
         """
         first = Remote(self.url, _SECONDS_FOR_THE_FIRST_ANSWER)
-        first.write(DRIVER, json.dumps(self._mark).encode())
+        trace = f"begin-{self._mark['mark']}.tmp"
+        first.write(trace, b"")  # told now, and not after the data were prepared
+        first.remove(trace)
         there = first.sizes()
-        if JOURNAL in there:
-            self._settle_journal()
-        for name in FILES:
-            if name in there:
-                self._remote.get(name, self._folder / name)
-                self._put[name] = self._state_of(name)
-        for name, size in there.items():
-            if name.startswith("trials/") and name.split("/", 2)[2] in _OF_A_TRIAL:
-                file = self._folder / name
-                if not file.exists() or file.stat().st_size != size:
-                    self._remote.get(name, file)
+        self._is_behind = self._journal.settle()
+        wanted = [name for name in FILES if name in there]
+        wanted += [name for name, size in there.items() if self._lacks(name, size)]
+        with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
+            list(pool.map(lambda name: self._remote.get(name, self._folder / name), wanted))
+        self._put.update((name, self._state_of(name)) for name in FILES if name in there)
 
-    def _settle_journal(self) -> None:
-        """The longer one, where one is the other's beginning; else what others could see."""
-        theirs = self._remote.read(JOURNAL) or b""
-        path = self._folder / JOURNAL
-        ours = path.read_bytes() if path.exists() else b""
-        whole = ours[: ours.rfind(b"\n") + 1]
-        self._is_behind = whole != theirs and whole.startswith(theirs)
-        if whole == theirs or self._is_behind:
+    def _lacks(self, name: str, size: int) -> bool:
+        if not name.startswith("trials/") or name.split("/", 2)[2] not in _OF_A_TRIAL:
+            return False
+        file = self._folder / name
+        return not file.exists() or file.stat().st_size != size
+
+    def take_over(self) -> None:
+        """From now on the run is this driver's; to be called once nothing can be refused.
+
+        Raises:
+            RunError: Another driver has written there since :meth:`fetch`: it is at work.
+            UnwritableError: The place does not answer.
+        """
+        self._require_still()
+        self._remote.write(DRIVER, json.dumps(self._mark).encode())
+        self._require_still()  # it may have been in the middle of it
+        self._has_begun = True
+
+    def _require_still(self) -> None:
+        if not self._journal.has_moved():
             return
-        if not theirs.startswith(whole):
-            log.warning(
-                "%s: another search went on from %s; what the copy here had of epochs since is "
-                "read from the checkpoints there",
-                JOURNAL,
-                self._remote.url,
-            )
-        self._remote.get(JOURNAL, path)
+        found = f"a search at work there ({describe_driver(self._remote)})"
+        hint = "wait for it or stop it; if it has ended just now, the same command goes on"
+        problem = Problem(JOURNAL, found, "a run that no other process works on", hint)
+        raise RunError(self.url, [problem])
 
     def appended(self, urgent: bool) -> None:
         """The journal here has grown.
@@ -121,27 +133,29 @@ class Mirror:
             UnwritableError: The place does not answer, or another driver took the run over.
         """
         self._is_behind = True
-        if urgent or time.monotonic() >= self._next_at:
+        if self._has_begun and (urgent or time.monotonic() >= self._next_at):
             self._put_journal()
 
     def _put_journal(self) -> None:
         if not self._is_behind or not (self._folder / JOURNAL).exists():
             return
         self._require_ours()
-        self._remote.put(self._folder / JOURNAL, JOURNAL)
+        self._journal.put(look=self._require_ours)
         self._is_behind, self._next_at = False, time.monotonic() + SECONDS_BETWEEN
 
     def _require_ours(self) -> None:
-        found = json.loads(self._remote.read(DRIVER) or b"{}")
-        if found.get("mark") != self._mark["mark"]:
-            self._is_anothers = True
-            other = f"pid {found.get('pid', '?')} on {found.get('on', '?')}"
-            reason = f"another search took this run over ({other}). This one ends"
-            raise UnwritableError(self._remote.url, reason)
+        mark = _read_mark(self._remote)
+        if mark.get("mark") == self._mark["mark"]:
+            return
+        self._is_anothers = True
+        reason = f"{DRIVER} there is gone or damaged, so that nobody knows whose the run is. "
+        if mark:
+            reason = f"another search took this run over ({describe_driver(self._remote)}). "
+        raise UnwritableError(self._remote.url, f"{reason}This one ends")
 
     def close(self) -> None:
-        """Put what has changed here, unless it was said already that it cannot be."""
-        if not (self._remote.is_gone or self._is_anothers):
+        """Put what has changed here, unless the run is not ours or the place is gone."""
+        if self._has_begun and not (self._remote.is_gone or self._is_anothers):
             self.push()
 
     def push(self) -> None:
@@ -164,9 +178,17 @@ class Mirror:
             self._put[name] = state
 
     def started(self, order: Any) -> None:
-        """Put the trial's recipe beside its other files."""
+        """Put the trial's recipe beside its other files.
+
+        Args:
+            order: The trial.
+
+        Raises:
+            UnwritableError: The place does not answer, or another driver took the run over.
+        """
         name = self._name(order.number, RECIPE)
         if (self._folder / name).exists():
+            self._require_ours()
             self._remote.put(self._folder / name, name)
 
     def reported(self, number: int, row: dict[str, float]) -> None:
@@ -197,6 +219,7 @@ class Mirror:
         Args:
             numbers: Of the trials.
         """
+        self._require_ours()
         for number in numbers:
             folder = trial_folder(self._folder, number)
             if LAST in self._remote.sizes(f"trials/{number}"):
@@ -216,6 +239,7 @@ class Mirror:
 
     def remove_checkpoints(self, number: int) -> None:
         """Remove a trial's checkpoints, there and here."""
+        self._require_ours()
         self._remote.remove(f"trials/{number}/checkpoint")
         shutil.rmtree((trial_folder(self._folder, number) / LAST).parent, ignore_errors=True)
 
@@ -225,3 +249,25 @@ class Mirror:
     def _state_of(self, name: str) -> tuple[int, int]:
         state = (self._folder / name).stat()
         return state.st_ino, state.st_mtime_ns
+
+
+def describe_driver(remote: Remote) -> str:
+    """Who began there last.
+
+    Args:
+        remote: The place of a run directory.
+
+    Returns:
+        Such as ``pid 7 on host``; whether it is still at work is another question.
+    """
+    mark = _read_mark(remote)
+    return f"pid {mark.get('pid', '?')} on {mark.get('on', '?')}"
+
+
+def _read_mark(remote: Remote) -> dict[str, Any]:
+    """Empty where there is none that can be read."""
+    try:
+        found = json.loads(remote.read(DRIVER) or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

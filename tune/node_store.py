@@ -6,6 +6,7 @@
         stores/<key>/        a store's files, as where they were prepared
         stores/<key>.lock    held by the process that copies
         stores/<key>.<>.part what a process has copied so far; cleared by the next one
+        jobs/<digest>/       on the head: working copies of run directories at a URL
 
 The processes of one machine map the same files. No machine needs the images that the store
 was made from.
@@ -24,9 +25,9 @@ from seglib.data.store import ARRAYS, CHECKSUMS, FILES, INFO, Store
 from seglib.errors import DataError, Problem
 from seglib.files import checksum, flush, writing
 from tune.remote import Remote
-from tune.urls import is_url
+from tune.urls import digest_of, is_url
 
-__all__ = ["node_cache", "offer_store", "take_store"]
+__all__ = ["node_cache", "offer_store", "take_store", "working_copies"]
 
 _ALL = (*FILES, INFO, CHECKSUMS)  # the checksums last: with them a store is whole
 _CHECKED = "checked"
@@ -37,6 +38,18 @@ def node_cache() -> Path:
     """Where this machine keeps what it copied."""
     given = os.environ.get("SEGTUNE_NODE_CACHE")
     return Path(given) if given else Path.home() / ".cache" / "segtune"
+
+
+def working_copies(url: str) -> Path:
+    """Where a job keeps working copies of run directories: its own folder is Ray's to delete.
+
+    Args:
+        url: The place of the run directories.
+
+    Returns:
+        A folder on this machine, the same for each job at the same URL.
+    """
+    return node_cache().expanduser() / "jobs" / digest_of(url)
 
 
 def take_store(source: str, key: str, cache: Path | None = None) -> Path:

@@ -6,15 +6,26 @@ import importlib
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tune.joined import Pulse, answers
 
-__all__ = ["Node", "Room", "fit_in_all", "free_nodes", "living_nodes", "room_on", "say_nodes"]
+__all__ = [
+    "Node",
+    "Room",
+    "fit_in_all",
+    "free_nodes",
+    "living_nodes",
+    "room_on",
+    "say_nodes",
+    "say_request",
+]
 
 _SECONDS_BETWEEN_LOOKS = 3.0
+_LONGEST_LOOK_S = 30.0
+_MOST_SECONDS_WITHOUT_ROOM = 1800.0
 _MOST_NAMED = 4
 
 log = logging.getLogger("segtune")
@@ -32,6 +43,9 @@ class Node:
         kind: Of its GPUs; empty when Ray does not know.
         gpu_memory_gb: Of its smallest GPU, in 1e9 bytes; None when it has none that was asked.
         hostname: What the machine calls itself.
+        processor: Its model; empty where nobody asked, as with what follows.
+        cpu_format: Number format that ``precision: auto`` means on its processor.
+        gpu_format: The same on its weakest GPU.
     """
 
     identity: str
@@ -41,6 +55,9 @@ class Node:
     kind: str = ""
     gpu_memory_gb: float | None = None
     hostname: str = ""
+    processor: str = ""
+    cpu_format: str = ""
+    gpu_format: str = ""
 
     def __str__(self) -> str:
         gpus = f", {_count(self.gpus, 'GPU')}" if self.gpus else ""
@@ -84,6 +101,12 @@ def say_nodes(nodes: Sequence[Node]) -> str:
     more = f"; and {len(nodes) - _MOST_NAMED} more" if len(nodes) > _MOST_NAMED else ""
     size = f"{_count(largest.cpus, 'CPU')}, {_count(largest.gpus, 'GPU')}"
     return f"largest node: {size}; {_count(len(nodes), 'node')}: {shown}{more}"
+
+
+def say_request(cpus: float, gpus: float) -> str:
+    """What a trial wants, in words."""
+    text = _count(cpus, "CPU")
+    return text + (f" and {gpus:g} GPU{'' if gpus <= 1 else 's'}" if gpus else "")
 
 
 def living_nodes() -> tuple[Node, ...]:
@@ -131,14 +154,24 @@ class Room:
         gpus: Of a trial.
         concurrent: A fixed number; None for as many as the nodes have room for.
         pulse: Of a joined cluster; None for a Ray of our own, where what fits is known before.
+        halt: Ends the search, with a sentence for the user, when no node has come for long.
     """
 
     def __init__(
-        self, cpus: float, gpus: float, concurrent: int | None, pulse: Pulse | None = None
+        self,
+        cpus: float,
+        gpus: float,
+        concurrent: int | None,
+        pulse: Pulse | None = None,
+        *,
+        halt: Callable[[str], None] | None = None,
     ) -> None:
+        self._halt, self._without_room_s = halt, 0.0
         self._cpus, self._gpus, self._fixed, self._pulse = cpus, gpus, concurrent, pulse
         self._most, self._at_work, self._fits = 1, 0, True
         self._looked_at = -math.inf
+        self.avoided: frozenset[str] = frozenset()
+        """Nodes, by identity, that get no trial for now."""
 
     def most(self, at_work: int) -> int | None:
         """The limit now; while the head of the cluster is silent nothing new is asked for.
@@ -172,18 +205,45 @@ class Room:
         now = time.monotonic()
         if self._pulse is None or now < self._looked_at + _SECONDS_BETWEEN_LOOKS:
             return
-        self._looked_at = now
+        passed_s, self._looked_at = min(now - self._looked_at, _LONGEST_LOOK_S), now
         if not self._pulse.feel_now():  # Ray would wait for its answer
             return
-        nodes = living_nodes()
+        nodes = self._without_avoided(living_nodes())
         fit = fit_in_all(nodes, self._cpus, self._gpus)
         if self._fits and not fit:
             log.warning(
                 "no living node is large enough for a trial; waiting (%s)", say_nodes(nodes)
             )
+        self._count_without_room(fit, passed_s, nodes)
         held = max(self._at_work, at_work)  # one that has just ended leaves its place to the next
-        free = fit_in_all(free_nodes(), self._cpus, self._gpus)
+        free = fit_in_all(self._without_avoided(free_nodes()), self._cpus, self._gpus)
         self._most, self._at_work, self._fits = max(1, min(fit, held + free)), at_work, fit > 0
+
+    def avoid(self, bad: frozenset[str]) -> None:
+        """Keep trials away from nodes, unless no other node is large enough.
+
+        Args:
+            bad: All nodes that shall be avoided from now on, by identity or address.
+        """
+        if self._pulse is None or not self._pulse.feel_now():
+            return
+        nodes = living_nodes()
+        avoided = frozenset(one.identity for one in nodes if {one.identity, one.address} & bad)
+        others = [node for node in nodes if node.identity not in avoided]
+        self.avoided = avoided if fit_in_all(others, self._cpus, self._gpus) else frozenset()
+
+    def _without_avoided(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        return tuple(node for node in nodes if node.identity not in self.avoided)
+
+    def _count_without_room(self, fit: int, passed_s: float, nodes: Sequence[Node]) -> None:
+        """Trials that wait are what an autoscaler grows for; where none comes it is over."""
+        self._without_room_s = 0.0 if fit else self._without_room_s + passed_s
+        if self._halt is not None and self._without_room_s >= _MOST_SECONDS_WITHOUT_ROOM:
+            self._halt(
+                f"for {_MOST_SECONDS_WITHOUT_ROOM / 60:.0f} min no living node was large enough "
+                f"for a trial, which wants {say_request(self._cpus, self._gpus)} "
+                f"({say_nodes(nodes)}); the same command goes on once there is one"
+            )
 
     @property
     def is_joined(self) -> bool:

@@ -2,7 +2,9 @@
 
 Optuna's own cache holds trials that have ended. Of those at work it reads all rows anew for
 each question, which with 256 of them takes seconds for each new trial. A run directory's lock
-and its mark in the database leave a search one driver, so that nobody else writes its trials.
+and its mark in the database leave a search one driver, so that nobody else writes its trials:
+in PostgreSQL by a lock there, in SQLite as both lie on one machine. Of other databases nobody
+knows that, and they are asked each time.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 __all__ = ["OneWriter", "spare_reading"]
 
+_ONE_WRITER = ("postgresql", "sqlite")
+
 
 def spare_reading(storage: BaseStorage) -> BaseStorage:
     """A storage that a ledger may question often.
@@ -29,10 +33,12 @@ def spare_reading(storage: BaseStorage) -> BaseStorage:
         storage: Any of Optuna's.
 
     Returns:
-        The same, or what stands before it where that is a database. Optuna's others
-        hold all trials in memory as they are.
+        The same, or what stands before it where that is a database with one writer.
+        Optuna's others hold all trials in memory as they are.
     """
-    return OneWriter(storage) if isinstance(storage, RDBStorage) else storage
+    if isinstance(storage, RDBStorage) and storage.engine.dialect.name in _ONE_WRITER:
+        return OneWriter(storage)
+    return storage
 
 
 class OneWriter(BaseStorage):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import sys
+from collections.abc import Collection
 
 from seglib.errors import Problem, RunError
 
 __all__ = ["metadata_text", "pinned", "require_pins", "requirements"]
 
 _PIN = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,-]*\])?==(?P<version>[^\s;]+)\s*(?:;(?P<marker>.*))?")
-_EXTRA = re.compile(r"""\s*extra\s*==\s*["']cluster["']\s*""")
+_EXTRA = re.compile(r"""\s*extra\s*==\s*["'](?P<name>[\w-]+)["']\s*""")
+_OF_SCHEMES = {"s3": "s3", "s3a": "s3"}
 
 
 def metadata_text() -> str:
@@ -25,14 +27,23 @@ def metadata_text() -> str:
     return text.partition("\n\n")[0] + "\n"
 
 
-def requirements() -> tuple[str, ...]:
-    """What a machine of a cluster needs, as pip takes it, without markers."""
-    return tuple(line.partition(";")[0].strip() for line, _ in _needed())
+def requirements(place: str | None = None) -> tuple[str, ...]:
+    """What a machine of a cluster needs, as pip takes it, without markers.
+
+    Args:
+        place: Of the run directories; a URL may need a library of its own.
+
+    Returns:
+        Names and versions.
+    """
+    scheme = (place or "").partition("://")[0].lower()
+    extras = {"cluster", *([_OF_SCHEMES[scheme]] if scheme in _OF_SCHEMES else [])}
+    return tuple(line.partition(";")[0].strip() for line, _ in _needed(extras))
 
 
 def pinned() -> dict[str, str]:
     """Version by name of all that a machine of a cluster needs."""
-    return {match["name"]: match["version"] for _, match in _needed()}
+    return {match["name"]: match["version"] for _, match in _needed({"cluster"})}
 
 
 def require_pins() -> None:
@@ -55,14 +66,21 @@ def require_pins() -> None:
         raise RunError(place, problems)
 
 
-def _needed() -> list[tuple[str, re.Match[str]]]:
+def _needed(extras: Collection[str]) -> list[tuple[str, re.Match[str]]]:
     lines = importlib.metadata.requires("segtune") or []
     matches = [(line, _PIN.fullmatch(line)) for line in lines]
     return [
         (line, match)
         for line, match in matches
-        if match is not None and (match["marker"] is None or _EXTRA.fullmatch(match["marker"]))
+        if match is not None and _is_of(match["marker"], extras)
     ]
+
+
+def _is_of(marker: str | None, extras: Collection[str]) -> bool:
+    if marker is None:
+        return True
+    of = _EXTRA.fullmatch(marker)
+    return of is not None and of["name"] in extras
 
 
 def _installed(name: str) -> str | None:

@@ -20,7 +20,7 @@ PATIENCE_S = 60.0
 """So long a place may be away before a search ends; each try may take as long as its library
 waits for an answer."""
 
-_WHOLE = {"abfs", "abfss", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"}
+_WHOLE = {"abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a"}
 """Where an object appears whole or not at all. Elsewhere a file gets another name first."""
 _OF_THIS_DISK = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
 _PACKAGES = {"s3": "'segtune[s3]'", "s3a": "'segtune[s3]'"}
@@ -32,7 +32,7 @@ class Remote:
     """A folder at a URL, by the library fsspec. Names in it are relative, with ``/``.
 
     Keys and passwords come from where the filesystem's library looks for them, such as
-    ``AWS_SECRET_ACCESS_KEY`` or ``FSSPEC_S3_ENDPOINT_URL``: each machine has its own.
+    ``AWS_SECRET_ACCESS_KEY`` or ``AWS_ENDPOINT_URL``: each machine has its own.
 
     Args:
         url: Of the folder; it need not be there.
@@ -66,14 +66,20 @@ class Remote:
         """
         self._patiently(name, lambda: self._place(name, lambda to: self._fs.put_file(file, to)))
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, look: Callable[[], None] = lambda: None) -> None:
         """Write a small file there, whole.
 
         Args:
             name: There.
             content: All of it.
+            look: Called before each try; what it raises ends them.
         """
-        self._patiently(name, lambda: self._place(name, lambda to: self._fs.pipe_file(to, content)))
+
+        def act() -> None:
+            look()
+            self._place(name, lambda to: self._fs.pipe_file(to, content))
+
+        self._patiently(name, act)
 
     def copy(self, name: str, other: str) -> None:
         """Copy a file there, without it passing through here.
@@ -118,6 +124,37 @@ class Remote:
         """
         found = self._if_there(name, lambda: bytes(self._fs.cat_file(self._path(name))))
         return found if isinstance(found, bytes) else None
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None if it is not there.
+
+        Args:
+            name: There.
+
+        Returns:
+            Its size now.
+        """
+        found = self._if_there(name, lambda: int(self._fs.info(self._path(name))["size"] or 0))
+        return found if isinstance(found, int) else None
+
+    def modified_at(self, name: str) -> float | None:
+        """When a file was written last, if the place can say so.
+
+        Args:
+            name: There.
+
+        Returns:
+            Seconds since 1970.
+        """
+
+        def act() -> float | None:
+            try:
+                return float(self._fs.modified(self._path(name)).timestamp())
+            except NotImplementedError:
+                return None
+
+        found = self._if_there(name, act)
+        return found if isinstance(found, float) else None
 
     def sizes(self, folder: str = "") -> Mapping[str, int]:
         """Name, within the folder, and bytes of all files below it.

@@ -8,9 +8,9 @@ from pathlib import Path
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import DataError, Problem, RunError, StudyFileError
 from tune.study_file import StudyFile, load_study
-from tune.urls import is_url, refuse_password
+from tune.urls import hide_password, is_postgres, is_url, refuse_password
 
-__all__ = ["Request"]
+__all__ = ["Request", "check_places"]
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,22 @@ class Request:
     extend: int = 0
     mirror: str | None = None
 
-    def stored_at(self, place: str | None) -> Request:
+    def stored_at(self, place: str | None, out: Path | None = None) -> Request:
         """The same, with run directories and prepared stores at another place.
 
         Args:
             place: Value of ``--storage-path``: a folder, or a URL as fsspec has them.
+            out: Value of ``--out``, if it was given.
 
         Returns:
             What is asked for then.
 
         Raises:
-            RunError: There is a secret in the URL.
+            RunError: There is a secret in the URL, it is gone with this process, or two
+                folders were given.
         """
+        if problems := check_places(place, out):
+            raise RunError("command line", problems)
         if not place:
             return self
         if not is_url(place):
@@ -69,17 +73,23 @@ class Request:
         """See that the ledger's place can be what it is asked to be.
 
         Raises:
-            RunError: It is a file of SQLite, and there may be more than one machine.
+            RunError: There may be a driver on another machine, and the database would not
+                keep the two apart.
         """
-        if self.address == "local" or not (self.storage or "").startswith("sqlite"):
+        is_here = self.address == "local" and self.mirror is None
+        if is_here or self.storage is None or is_postgres(self.storage):
             return
-        hint = (
-            "SQLite locks a file on one machine; on a disk that several share it does not, and "
-            "a driver that starts again elsewhere could damage it or not find it.\n"
-            "Leave --storage out for the journal in the run directory, or give "
-            "postgresql://USER@HOST/DATABASE"
-        )
-        found = f"a file of SQLite, with the cluster at {self.address}"
+        hint = "Leave --storage out for the journal in the run directory, or give "
+        hint += "postgresql://USER@HOST/DATABASE"
+        found = hide_password(self.storage)
+        if self.storage.startswith("sqlite"):
+            hint = (
+                "SQLite locks a file on one machine; on a disk that several share it does not, "
+                f"and a driver that starts again elsewhere could damage it or not find it.\n{hint}"
+            )
+            found = "a file of SQLite"
+        found += ", with a run directory at a URL" if self.mirror is not None else ""
+        found += f", with the cluster at {self.address}" if self.address != "local" else ""
         problem = Problem("--storage", found, "a memory that more than one machine can use", hint)
         raise RunError("command line", [problem])
 
@@ -127,3 +137,24 @@ class Request:
             wanted = "a plain number, as the study has no run_cap to add to"
             raise StudyFileError("command line", [Problem("--trials", text, wanted)])
         return int(text) + (study.run_cap or 0 if more else 0)
+
+
+def check_places(place: str | None, out: Path | None) -> list[Problem]:
+    """What is wrong with the places given for run directories.
+
+    Args:
+        place: Value of ``--storage-path``.
+        out: Value of ``--out``, if it was given.
+
+    Returns:
+        At most one fault; whether a URL has a password in it is another question.
+    """
+    if not place:
+        return []
+    if place.lower().startswith("memory://"):
+        hint = "what lies there is seen by one process, and gone with it"
+        return [Problem("--storage-path", place, "a folder, or a URL such as s3://…", hint)]
+    if out is None or is_url(place) or Path(place).absolute() == out.absolute():
+        return []
+    hint = "both say where run directories go; with a URL, --out is the folder of working copies"
+    return [Problem("--out", f"{out}, and --storage-path {place}", "one of them", hint)]

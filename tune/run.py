@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
-from tune.allotment import Allotment, allot, require_gpus_here, say_shares, survey
-from tune.joined import check_address
+from tune.allotment import Allotment, allot, require_place, say_shares, settle, survey
+from tune.number_format import named
 from tune.request import Request
 from tune.study_file import StudyFile
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from tune.executor import Job
     from tune.interruption import Interruption
     from tune.ledger import Ledger
+    from tune.nodes import Node
     from tune.retention import Quota
     from tune.run_directory import RunDirectory
 
@@ -34,6 +37,8 @@ DEMO = (
     "DEMO on generated phantoms, not on patients: the scores show that the software works, "
     "nothing else. For real data give --data DIR."
 )
+
+_SECONDS_A_SURVEY_HOLDS: Final = 60.0
 
 
 def run_search(request: Request, console: Console, interruption: Interruption | None = None) -> int:
@@ -57,13 +62,11 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
     from tune.extension import extend_trials
     from tune.run_directory import RunDirectory
 
-    check_address(request.address)
-    if request.address == "local":
-        require_gpus_here(study)
+    require_place(study, request.address)
     url = request.mirror and f"{request.mirror}/{study.folder_name}"
     folder = RunDirectory((request.out / study.folder_name).resolve(), url)
     with folder.locked():
-        nodes = survey(study, request.address, _shared(request, folder))
+        surveyed = survey(study, request.address, _shared(folder)), time.monotonic()
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
         if not folder.environment.exists():  # nothing is written before the data are sound
@@ -72,17 +75,17 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         storage = folder.settle_storage(request.storage)
         store = prepare_data(request, study, console)
-        allotment = allot(study, store, nodes)
-        console.print(say_shares(nodes, allotment), end="", markup=False, soft_wrap=True)
+        allotment, where = _allot(request, folder, study, store, surveyed=surveyed, console=console)
         quota = _quota(study, store, allotment)
-        ledger = _open_ledger(study, storage, store, quota=quota, on_gpu=allotment.gpus > 0)
+        ledger = _open_ledger(study, storage, store, quota=quota, allotment=allotment)
         splits = folder.settle_splits(store, study)
+        folder.take_over()  # nothing is refused any more
         for sentence in extend_trials(ledger, folder.path, request.extend, folder.mirror):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         if splits.by == "slice":
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, study, store=store, splits=splits, allotment=allotment)
-        folder.write_environment(store, request.storage)
+        folder.write_environment(store, request.storage, where)
         job = _with_places(job, request, folder, store)
         announce(ledger, store, job, num_locked=len(splits.test), console=console)
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
@@ -90,8 +93,7 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
             return code
         if not _conclude(ledger, folder, store, console):
             return code or 1
-        if request.report and code < 128:
-            _add_report(request, folder, console)
+        _add_report(request, folder, console, code)
     return code
 
 
@@ -126,6 +128,26 @@ def build_store(request: Request, study: StudyFile, console: Console) -> Store:
         return prepare(study.data, source, cache, progress=report)
 
 
+def _allot(
+    request: Request,
+    folder: RunDirectory,
+    study: StudyFile,
+    store: Store,
+    *,
+    surveyed: tuple[Sequence[Node] | None, float],
+    console: Console,
+) -> tuple[Allotment, dict[str, Any]]:
+    """What a trial gets, which is said, and what is to be written down of where it trains."""
+    nodes, at = surveyed
+    if time.monotonic() > at + _SECONDS_A_SURVEY_HOLDS:  # nodes join and die
+        nodes = survey(study, request.address, _shared(folder))
+    allotment = allot(study, store, nodes)
+    text = say_shares(study, nodes, allotment)
+    allotment, where, said = settle(allotment, nodes, folder.starts())
+    console.print(text + said, end="", markup=False, highlight=False, soft_wrap=True)
+    return allotment, where
+
+
 def _quota(study: StudyFile, store: Store, allotment: Allotment) -> Quota | None:
     from tune.retention import Quota
 
@@ -133,28 +155,33 @@ def _quota(study: StudyFile, store: Store, allotment: Allotment) -> Quota | None
 
 
 def _open_ledger(
-    study: StudyFile, storage: BaseStorage, store: Store, *, quota: Quota | None, on_gpu: bool
+    study: StudyFile,
+    storage: BaseStorage,
+    store: Store,
+    *,
+    quota: Quota | None,
+    allotment: Allotment,
 ) -> Ledger:
     from tune.feasibility import why_infeasible
     from tune.ledger import Ledger
 
     def infeasible(recipe: Recipe) -> str:
         reason = why_infeasible(
-            recipe,
+            named(recipe, allotment.precision),
             study.constraints,
             channels=store.channels,
             num_logits=store.target.num_logits,
             image_size=store.image_size,
-            on_gpu=on_gpu,
+            on_gpu=allotment.gpus > 0,
         )
         return reason or ("" if quota is None else quota.why_too_large(recipe))
 
     return Ledger(study, storage, infeasible)
 
 
-def _shared(request: Request, folder: RunDirectory) -> tuple[Path, ...]:
+def _shared(folder: RunDirectory) -> tuple[Path | str, ...]:
     """What every node must see: with a URL nodes keep their files to themselves."""
-    return () if request.mirror else (folder.path,)
+    return (folder.path,) if folder.mirror is None else (folder.mirror.url,)
 
 
 def _job(
@@ -178,7 +205,8 @@ def _job(
         retries=study.resources.retries,
         compile=study.resources.compile,
         address=request.address,
-        shared=_shared(request, folder),
+        precision=allotment.precision,
+        shared=_shared(folder),
     )
 
 
@@ -249,10 +277,11 @@ def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Conso
     return True
 
 
-def _add_report(request: Request, folder: RunDirectory, console: Console) -> None:
+def _add_report(request: Request, folder: RunDirectory, console: Console, code: int) -> None:
     from tune.reporting.page import add_report
 
-    add_report(folder.path, console, request.storage)
+    if request.report and code < 128:
+        add_report(folder.path, console, request.storage)
 
 
 if __name__ == "__main__":

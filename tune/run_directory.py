@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,6 @@ from seglib.data.splits import Splits, make_splits
 from seglib.data.store import Store
 from seglib.errors import Problem, RunError, SegtuneError, StudyFileError
 from seglib.files import clear_unfinished, write_whole
-from seglib.foreign import read_bounded
 from tune.data_changes import describe_changes
 from tune.data_summary import summarise_data
 from tune.database import claim, close
@@ -24,7 +23,7 @@ from tune.mirror import Mirror
 from tune.provenance import describe_provenance
 from tune.run_lock import hold, is_held
 from tune.seal import digest, require_unbroken, seal
-from tune.start_records import read_starts
+from tune.start_records import load_starts, require_place
 from tune.storage import open_storage
 from tune.study_changes import tell_changes
 from tune.study_file import StudyFile, load_study
@@ -40,8 +39,6 @@ _MEND = "put a copy back, or give another --out to start anew"
 
 log = logging.getLogger("segtune")
 
-_MOST_BYTES = 2**26  # of environment.json
-
 
 class RunDirectory:
     """Names and writes the files of ``runs/<name>/``.
@@ -54,6 +51,7 @@ class RunDirectory:
     def __init__(self, path: Path, url: str | None = None) -> None:
         self.path = path
         self.mirror = Mirror(path, url) if url is not None else None
+        self._url = None if url is None else name_of(url.rstrip("/"))
         self._database: BaseStorage | None = None
         self.study = path / "study.yaml"
         self.environment = path / "environment.json"
@@ -70,13 +68,15 @@ class RunDirectory:
             Nothing.
 
         Raises:
-            RunError: Another process holds it, or it cannot be written to or locked.
+            RunError: Another process holds it, it cannot be written to or locked, or it was
+                begun with another URL.
         """
         with hold(self.path):
             clear_unfinished(self.path)
             try:
+                require_place(self.environment, self._url)
                 if self.mirror is not None:
-                    self.mirror.begin()
+                    self.mirror.fetch()
                 yield
                 if self.mirror is not None:
                     self.mirror.close()
@@ -86,6 +86,11 @@ class RunDirectory:
             finally:
                 if self._database is not None:
                     close(self._database)
+
+    def take_over(self) -> None:
+        """With a URL, leave our mark there: see :meth:`tune.mirror.Mirror.take_over`."""
+        if self.mirror is not None:
+            self.mirror.take_over()
 
     def _remove_if_bare(self) -> None:
         """A search that was refused before it wrote anything leaves no folder behind."""
@@ -235,17 +240,22 @@ class RunDirectory:
         starts = self.starts()
         return name_of(str(starts[-1].get("storage", self.journal.name))) if starts else None
 
-    def write_environment(self, store: Store, url: str | None = None) -> None:
+    def write_environment(
+        self, store: Store, url: str | None = None, where: Mapping[str, Any] | None = None
+    ) -> None:
         """Versions, machine and the data's fingerprint, each time a search starts.
 
         Args:
             store: The prepared data.
             url: Of the ledger's database; None for the journal file.
+            where: What else is to be known of where trials train.
         """
         start = {
             **describe_provenance(),
+            **(where or {}),
             "data": summarise_data(store, self._settled_splits()),
             "storage": self._name_storage(url),
+            **({} if self._url is None else {"url": self._url}),
         }
         if self.splits.exists():
             start["splits"] = digest(self.splits.read_bytes())
@@ -272,14 +282,7 @@ class RunDirectory:
         Raises:
             RunError: The file is damaged.
         """
-        if not self.environment.exists():
-            return []
-        try:
-            return read_starts(read_bounded(self.environment, _MOST_BYTES))
-        except (OSError, ValueError):
-            hint = "it is a record only: move it away and the search goes on"
-            problem = Problem("environment", "a damaged file", "what a search wrote", hint)
-            raise RunError(str(self.environment), [problem]) from None
+        return load_starts(self.environment)
 
 
 def _write_out(study: StudyFile) -> str:

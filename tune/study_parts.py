@@ -171,6 +171,11 @@ class Resources(_Part):
     compile: bool = Field(False, description="compile networks, on a GPU only; pays in long trials")
     retries: int = Field(2, ge=0, le=100, description="times a trial is tried again after a crash")
 
+    @property
+    def cores(self) -> int:
+        """Whole cores of a trial: it computes in as many threads."""
+        return max(1, int(self.cpus_per_trial))
+
     @field_validator("gpus_per_trial")
     @classmethod
     def _share_or_several(cls, value: float | str) -> float | str:

@@ -131,8 +131,8 @@ def run_suite(request: Request, console: Console, interruption: Interruption | N
         SegtuneError: Something the user can mend.
         Interrupted: A signal came while nothing was in training.
     """
-    from tune.joined import check_address
     from tune.interruption import Interruption
+    from tune.joined import check_address
     from tune.run_directory import RunDirectory
 
     suite = load_suite(request)

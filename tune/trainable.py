@@ -8,23 +8,40 @@ import ray
 from ray import tune as ray_tune
 
 from tune.probe import say_unfit
-from tune.trial import HALT, run_trial
+from tune.trial import HALT, KIND, READY, run_trial
 
-__all__ = ["train"]
+__all__ = ["NodeFaultError", "train"]
+
+
+class NodeFaultError(Exception):
+    """This node is at fault, as was reported. Ray must not use the process again."""
 
 
 def train(config: dict[str, Any]) -> None:
     """Run one trial; see :func:`tune.trial.run_trial`.
 
-    A node of a cluster may have joined after all others were looked at. If it is not fit, no
-    trial fails for it: the search ends, and says which node to mend.
+    A node of a cluster may have joined after all others were looked at. If it is not fit, or
+    cannot go on, no trial fails for it: another node may be better.
 
     Args:
         config: Plain data, made by ``tune.executor.Job.config``.
+
+    Raises:
+        NodeFaultError: On a cluster, where a Ray of our own would end the search.
     """
-    if config.get("marks") is not None:
-        faults = say_unfit(config["marks"], config["versions"])
-        if faults:
-            ray_tune.report({HALT: f"node {ray.util.get_node_ip_address()}: {faults}"})
-            return
-    run_trial(config, ray_tune.report)
+    is_joined = config.get("marks") is not None
+    faults: list[str] = []
+
+    def report(sent: dict[str, Any]) -> None:
+        if HALT in sent and is_joined:
+            faults.append(f"node {ray.util.get_node_ip_address()}: {sent[HALT]}")
+            sent = sent | {HALT: faults[-1]}
+        ray_tune.report(sent)
+
+    unfit = say_unfit(config["marks"], config["versions"]) if is_joined else ""
+    if unfit:
+        report({HALT: unfit, KIND: "unfit"})
+    else:
+        run_trial(config, report, lambda: ray_tune.report({READY: True}))
+    if faults:
+        raise NodeFaultError(faults[0])

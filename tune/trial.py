@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import traceback
 from collections.abc import Callable, Mapping
@@ -30,18 +31,21 @@ from tune.node_store import node_cache, take_store
 from tune.trial_files import BEST, CASES, EPOCHS, ERROR, FINAL, LAST, LEGACY, NOTES
 from tune.trial_home import Superseded, TrialHome, at_home
 
-__all__ = ["FAILURE", "HALT", "NOTE", "ROW", "run_trial"]
+__all__ = ["FAILURE", "HALT", "KIND", "NOTE", "READY", "ROW", "run_trial"]
 
 ROW = "row"
 FAILURE = "failure"
 HALT = "halt"
+KIND = "kind"
 NOTE = "note"
+READY = "ready"
 
 Row = dict[str, float]
 Report = Callable[[dict[str, Any]], None]
+Ready = Callable[[], object]
 
 
-def run_trial(config: Mapping[str, Any], report: Report) -> None:
+def run_trial(config: Mapping[str, Any], report: Report, ready: Ready = lambda: None) -> None:
     """Train one trial and report ``{"row": ...}`` per epoch.
 
     After each epoch the checkpoint is on disk before the row is reported. A trial
@@ -50,7 +54,7 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     A trial that cannot go on reports one row ``{"failure": reason}`` and returns:
     trying it again would fail again, only a dead process is worth another try. Where
     no trial could go on, for want of disk or of sound data, it reports ``{"halt":
-    reason}``. What happened to it beside that is said in ``notes.txt``, and what was
+    reason, "kind": which}``. What happened to it beside that is said in ``notes.txt``, and what was
     damaged in ``{"note": sentence}``, too.
 
     A trial that was let through all its epochs is then scored as its network is, on the
@@ -61,10 +65,12 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     Args:
         config: ``folder``, ``store``, ``split``, ``recipe``, ``seed``, ``metric``,
             ``maximize``, ``threads`` and ``num_reported``, perhaps ``compiled`` (the folder
-            for compiled networks), ``store_key`` (a copy of that store on this machine is
-            used), ``url`` and ``private`` (see ``tune.trial_home``): plain data, see
+            for compiled networks), ``joined`` (the machine is one of many, and has such a
+            folder of its own), ``store_key`` (a copy of that store on this machine is used),
+            ``url`` and ``private`` (see ``tune.trial_home``): plain data, see
             ``tune.executor``.
         report: Called with what is to be told.
+        ready: Called when all that it needs is here, and training begins.
 
     Raises:
         Superseded: Another process has taken the trial up.
@@ -74,22 +80,22 @@ def run_trial(config: Mapping[str, Any], report: Report) -> None:
     keep_freed_memory()
     try:
         with at_home(config) as home:
-            _run(config, home, report)
+            _run(config, home, report, ready=ready)
     except (UnwritableError, RunError) as error:
-        report({HALT: str(error)})
+        report(_halt(error))
     finally:
         give_back(choose_device())  # Ray keeps the process, for a trial that may be smaller
 
 
-def _run(config: Mapping[str, Any], home: TrialHome, report: Report) -> None:
+def _run(config: Mapping[str, Any], home: TrialHome, report: Report, *, ready: Ready) -> None:
     try:
         with writing(home.folder):
             home.take_up()
-            _train(config, home, report)
+            _train(config, home, report, ready=ready)
     except Superseded:
         raise  # to Ray, should that still listen: returning would mean that the trial is complete
     except (UnwritableError, _StoreLost) as error:
-        report({HALT: str(error)})
+        report(_halt(error))
     except SegtuneError as error:
         report({FAILURE: f"{_kind(error)}: {error}"})
     except Exception as error:
@@ -105,7 +111,11 @@ class _StoreLost(Exception):
     """The prepared data cannot be opened: that is no fault of a trial."""
 
 
-def _train(config: Mapping[str, Any], home: TrialHome, report: Report) -> None:
+def _halt(error: Exception) -> dict[str, Any]:
+    return {HALT: str(error), KIND: type(error).__name__}
+
+
+def _train(config: Mapping[str, Any], home: TrialHome, report: Report, *, ready: Ready) -> None:
     folder, recipe = home.folder, Recipe(**config["recipe"])
     state = _take_up(config, folder, report)
     store = _open_store(config["store"], config.get("store_key"))
@@ -114,11 +124,7 @@ def _train(config: Mapping[str, Any], home: TrialHome, report: Report) -> None:
     if state is None or len(state["rows"]) < recipe.epochs:
         for name in (FINAL, LEGACY):  # of a shorter training than is asked for now
             (folder / name).unlink(missing_ok=True)
-    compiled = config.get("compiled")
-    if compiled and config.get("private"):
-        compiled = str(node_cache() / "compiled")
-    if compiled:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = compiled  # what one has compiled serves all
+    ready()
     epochs = fit(
         recipe,
         store,
@@ -126,7 +132,7 @@ def _train(config: Mapping[str, Any], home: TrialHome, report: Report) -> None:
         seed=config["seed"],
         metric=config["metric"],
         resume=state,
-        compile_mode="default" if compiled else None,
+        compile_mode="default" if _shares_compiled(config) else None,
     )
     cases = state.get("cases", "") if state else ""
     with closing(epochs):  # type: ignore[type-var]
@@ -143,6 +149,19 @@ def _train(config: Mapping[str, Any], home: TrialHome, report: Report) -> None:
     home.require_ours()
     _score_last_epoch(folder, store, split)
     home.keep_small()
+
+
+def _shares_compiled(config: Mapping[str, Any]) -> bool:
+    """Are networks compiled? Then what one trial has compiled serves all of its machine.
+
+    It is built for this very processor: another one may not know its instructions. The cache
+    may lie in a home that several machines share, so that it has the machine's name.
+    """
+    if not config.get("compiled"):
+        return False
+    own = node_cache() / "compiled" / platform.node()
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(own) if config.get("joined") else config["compiled"]
+    return True
 
 
 def _take_up(config: Mapping[str, Any], folder: Path, report: Report) -> dict[str, Any] | None:
@@ -188,7 +207,8 @@ def _differs(state: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """Which knobs a checkpoint has otherwise than it should; only epochs may be raised."""
     had = Recipe.model_validate_json(state["recipe"]).model_dump()
     wanted = Recipe(**config["recipe"]).model_dump()
-    names = [name for name in wanted if had[name] != wanted[name] and name != "epochs"]
+    free = {"epochs", *(["precision"] if config.get("auto_precision") else [])}
+    names = [name for name in wanted if had[name] != wanted[name] and name not in free]
     if state["seed"] != config["seed"]:
         names.append("seed")
     return ", ".join(names)

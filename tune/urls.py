@@ -6,15 +6,28 @@ with a password in it is taken from the environment only.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from urllib.parse import unquote
 
 from seglib.errors import Problem, RunError
 
-__all__ = ["choose_ledger", "hide_password", "is_url", "name_of", "refuse_password", "scrub"]
+__all__ = [
+    "POSTGRES",
+    "choose_ledger",
+    "digest_of",
+    "hide_password",
+    "is_postgres",
+    "is_url",
+    "name_of",
+    "refuse_password",
+    "scrub",
+]
 
 LEDGER = "SEGTUNE_STORAGE"
+POSTGRES = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
+"""Before a URL of PostgreSQL that psycopg 3 is to reach."""
 
 _OWNER = re.compile(r"//([^/@:?#]*):([^@]*(?:@[^/@]*(?=@))*)@")
 _QUERY = re.compile(
@@ -32,6 +45,30 @@ def is_url(text: str) -> bool:
         Whether it has a scheme.
     """
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text) is not None
+
+
+def is_postgres(url: str) -> bool:
+    """Is it a URL of PostgreSQL, to be reached with psycopg 3?
+
+    Args:
+        url: Of a database.
+
+    Returns:
+        Whether it is.
+    """
+    return POSTGRES.match(url) is not None
+
+
+def digest_of(url: str) -> str:
+    """A name for a folder that belongs to a URL.
+
+    Args:
+        url: Of a place; its password makes no difference.
+
+    Returns:
+        Twelve letters.
+    """
+    return hashlib.sha256(name_of(url.rstrip("/")).encode()).hexdigest()[:12]
 
 
 def hide_password(url: str) -> str:

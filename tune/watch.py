@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
@@ -15,7 +15,7 @@ from tune.cluster import NodeLostError, find_dead
 from tune.ledger import Ledger
 from tune.nodes import Room
 from tune.patience import Patience
-from tune.trial import ROW
+from tune.trial import READY, ROW
 
 __all__ = ["NodeWatch", "Silence", "Watchdog"]
 
@@ -42,7 +42,8 @@ class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process is up, or takes it after another trial."""
-        self._searcher.note_start(trial.trial_id, trial.temporary_state.ray_actor._actor_id.hex())
+        actor = trial.temporary_state.ray_actor._actor_id.hex()
+        self._searcher.at_work.note_start(trial.trial_id, actor)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Before Ray's loop talks to its processes again."""
@@ -54,9 +55,13 @@ class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
 
 @dataclass
 class _Watched:
+    """A trial's process: what it has reported, and when it was heard last."""
+
     trial: Any
-    own: list[float]
     heard_at: float
+    epoch: int
+    own: list[float] = field(default_factory=list)
+    is_ready: bool = False
 
 
 class Watchdog(Callback):  # type: ignore[misc]
@@ -82,19 +87,24 @@ class Watchdog(Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Watch a trial from now on."""
         rows = self._ledger.entry(trial.config["number"]).rows
-        own = [row["seconds"] for row in rows]
-        self._watched[trial.trial_id] = _Watched(trial, own, self._clock)
+        self._watched[trial.trial_id] = _Watched(trial, self._clock, epoch=len(rows))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """It lives; the next epoch has all the time again."""
+        """It lives; what comes next has all the time again."""
         watched = self._watched.get(trial.trial_id)
-        if watched is None or ROW not in result:  # not flattened, other than for a scheduler
+        if watched is None:
             return
-        seconds = result[ROW]["seconds"]
-        self._slowest_s = max(seconds, self._slowest_s or 0.0)
-        watched.own.append(seconds)
+        if ROW in result:  # not flattened, other than for a scheduler
+            row = result[ROW]
+            watched.epoch = int(row["epoch"])
+            if watched.is_ready:  # else it was trained before, and is reported late
+                # what is heard misses the time that the driver stood still
+                seconds = max(row["seconds"], self._clock - watched.heard_at)
+                self._slowest_s = max(seconds, self._slowest_s or 0.0)
+                watched.own.append(seconds)
+        watched.is_ready = watched.is_ready or READY in result
         watched.heard_at = self._clock
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -110,9 +120,13 @@ class Watchdog(Callback):  # type: ignore[misc]
         self._watched.pop(trial.trial_id, None)
 
     def _limit_s(self, watched: _Watched) -> float:
-        """After the last epoch whole cases are scored, and no epoch tells how long that takes."""
-        if len(watched.own) >= watched.trial.config["recipe"]["epochs"]:
-            return self._patience.unknown_s
+        """Before its first epoch data are fetched, and after the last one whole cases are scored.
+
+        No epoch tells how long that takes.
+        """
+        epochs = watched.trial.config["recipe"]["epochs"]
+        if not watched.is_ready or watched.epoch >= epochs:
+            return self._patience.longest_s
         return self._patience.limit_s(watched.own, self._slowest_s)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
@@ -125,5 +139,5 @@ class Watchdog(Callback):  # type: ignore[misc]
             actor = watched.trial.temporary_state.ray_actor
             if self._clock - watched.heard_at > limit_s and actor is not None:
                 watched.heard_at = self._clock  # once more after as long, should it live on
-                self._searcher.note_hung(trial_id, limit_s)
+                self._searcher.at_work.note_hung(trial_id, limit_s)
                 ray.kill(actor)

@@ -118,6 +118,11 @@ class Cluster:
         node.wait_until_up()
         return node
 
+    def remove(self, node: Node) -> None:
+        """End a node that was added, and forget it."""
+        node.kill()
+        self.nodes.remove(node)
+
     def where(self, number: int) -> Node:
         """The node that has a trial; it must be one alone."""
         (node,) = [one for one in self.nodes if number in one.trained()]

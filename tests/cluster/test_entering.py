@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,7 @@ def test_search_without_the_right_token_is_refused_at_once(
     environment = {"HOME": str(tmp_path)}
     if kind == "wrong":
         (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").touch(0o600)
         (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
     began = time.monotonic()
     said = run(cluster, tmp_path, environment=environment, code=2)
@@ -76,6 +78,7 @@ def test_search_without_the_right_token_is_refused_at_once(
 
 def test_token_in_its_usual_place_is_enough(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").touch(0o600)
     (tmp_path / ".ray" / "auth_token").write_text(cluster.token_file.read_text())
     environment = {"HOME": str(tmp_path)}
     said = run(cluster, tmp_path, "--set", "epochs=1", environment=environment, code=0)
@@ -86,10 +89,13 @@ def test_token_in_its_usual_place_is_enough(cluster: Cluster, tmp_path: Path) ->
 
 
 def test_trial_that_can_never_start_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """However many are to run at once: no number of them makes a node larger."""
     said = run(
         cluster, tmp_path, "--set", "resources.gpus_per_trial=4", "--set",
-        "resources.cpus_per_trial=32", environment=cluster.environment, code=2,
+        "resources.cpus_per_trial=32", "--set", "resources.concurrent=8",
+        environment=cluster.environment | {"SEGTUNE_NODE_WAIT_S": "3"}, code=2,
     )  # fmt: skip
+    assert said.count("no node has room for a trial yet; waiting up to 3 s for one with 32") == 1
     assert "resources.gpus_per_trial: found 4 GPUs" in said
     assert "resources.cpus_per_trial: found 32 CPUs" in said
     assert "largest node: 6 CPUs, 2 GPUs; 2 nodes: 127.0.0.2 (0 CPUs); 127.0.0.3" in said
@@ -121,12 +127,17 @@ def test_late_node_that_does_not_see_the_run_directory_eats_no_trials(
     driver.wait_for(" epoch 2:")
     node = cluster.add_node(cpus=3, before=[*apart, "sh", "-c", hide, "sh"])
     began = time.monotonic()
-    code = driver.end()
+    driver.wait_for(f"node {node.address} gets no trials for 60 min; mend it")
     print(f"node joined: its first trial was looked at after {time.monotonic() - began:.1f} s")
-    node.kill()
+    driver.wait_for("trial 2 starts")  # it waits for another node, though this one is free
+    for _ in range(20):
+        driver.wait_for(" epoch ")
+    driver.send(signal.SIGTERM)
+    assert driver.end() == 143, "".join(driver.lines)
+    cluster.remove(node)
     told = "".join(driver.lines)
-    assert code == 1, told
-    assert f"error: node {node.address}: found no {tmp_path / 'runs' / 'deaths'}" in told
+    fault = f"its node is at fault: node {node.address}: found no {tmp_path / 'runs' / 'deaths'}"
+    assert told.count(fault) == 1
     assert "FAIL" not in told
     assert "Traceback" not in told
 

@@ -19,6 +19,7 @@ import pytest
 import tune
 from tests.cluster.commands import SEGTUNE, TINY, assert_nowhere, job_of, segtune
 from tests.cluster.nodes import Cluster
+from tests.postgres import CutLine
 from tune.entries import Entry, read_entries
 from tune.run_lock import hold, is_held, owner_of
 from tune.storage import view_storage
@@ -136,6 +137,26 @@ def test_job_outlives_its_clients_is_stopped_in_order_and_goes_on(ask, head, stu
     assert [row["epoch"] for row in entry.rows[:done]] == list(range(1, done + 1))
 
 
+def test_log_of_a_cluster_that_is_cut_off_ends_with_one_message(ask, head, study, tmp_path):
+    words = ("--space", study, "--out", tmp_path / "shared", "--set", "epochs=400")
+    job = job_of(ask("submit", *words, "--trials", "1"))
+    line = CutLine(int(head.dashboard_url.rpartition(":")[2]), head.dashboard_url[7:].split(":")[0])
+    follower = subprocess.Popen(
+        [SEGTUNE, "logs", "--address", f"http://127.0.0.1:{line.port}", job, "--follow"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | head.environment,
+    )  # fmt: skip
+    assert follower.stdout is not None
+    assert any("epoch 2:" in text for text in follower.stdout)
+    line.close()
+    line.hang()
+    _, said = follower.communicate(timeout=60)
+    assert follower.returncode == 1
+    assert f"error: http://127.0.0.1:{line.port}: " in said
+    assert "Traceback" not in said
+    ask("stop", job)
+
+
 def test_job_runs_the_source_that_was_sent(ask, study, tmp_path):
     source = altered_source(tmp_path / "source")
     announcement = source / "tune" / "announcement.py"
@@ -170,6 +191,21 @@ def test_other_versions_on_the_cluster_are_refused_each_by_name(ask, study, tmp_
     assert "not-there: found not installed ; wanted 7\n      hint: install the project" in said
     assert "2 problems" in said
     assert re.search(rf"{job} .* 2 +numpy: found", ask("status"))
+
+
+def test_jobs_of_one_study_at_two_urls_keep_their_copies_apart(ask, head, study, tmp_path):
+    jobs = []
+    for name, epochs in (("a", 3), ("b", 4)):
+        words = ("--storage-path", f"file://{tmp_path}/{name}", "--set", f"epochs={epochs}")
+        said = ask("submit", "--space", study, *words, "--trials", "1")
+        place = re.search(r"^working copy: (jobs/\w+) in \$SEGTUNE_NODE_CACHE", said, re.MULTILINE)
+        assert place is not None
+        jobs.append((job_of(said), head.head.cache / place[1] / "tiny", tmp_path / name / "tiny"))
+    for (job, copy, far), epochs in zip(jobs, (3, 4), strict=True):
+        ask("logs", job, "--follow")
+        for run in (copy, far):
+            assert [len(entry.rows) for entry in entries_of(run)] == [epochs]
+        assert (far / "trials" / "0" / "checkpoint" / "last.pt").exists()
 
 
 def test_search_at_work_outside_of_jobs_is_told_by_its_lock(ask, study, tmp_path):

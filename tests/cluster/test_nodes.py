@@ -40,7 +40,7 @@ def test_three_nodes_find_what_one_finds(
 
 
 @pytest.mark.fault("node-lost")
-def test_trials_of_a_killed_node_go_on_elsewhere_and_a_new_node_gets_work(
+def test_trials_of_a_killed_node_go_on_elsewhere(
     cluster: Cluster, start: Start, tmp_path: Path, undisturbed: list[Entry]
 ) -> None:
     driver = start(cluster, new_grid(tmp_path))
@@ -50,8 +50,21 @@ def test_trials_of_a_killed_node_go_on_elsewhere_and_a_new_node_gets_work(
     print(f"node killed: its trial had a new epoch after {seconds:.1f} s")
     assert seconds <= MOST_SECONDS
     assert driver.end() == 0, "".join(driver.lines)
+    assert f"its node was lost: {node.address} " in "".join(driver.lines)
     assert_each_epoch_once(driver)
     assert_same(tmp_path, undisturbed)
+
+
+@pytest.mark.fault("node-lost")
+def test_node_that_joins_gets_work(cluster: Cluster, start: Start, tmp_path: Path) -> None:
+    driver = start(cluster, new_grid(tmp_path), "--set", "epochs=60")
+    driver.wait_for(" epoch 3:")
+    node = cluster.add_node()
+    assert driver.end() == 0, "".join(driver.lines)
+    trained = node.trained()
+    cluster.remove(node)
+    assert trained
+    assert_sound(tmp_path, epochs=60)
 
 
 @pytest.mark.fault("node-lost")
@@ -148,7 +161,7 @@ def test_node_that_does_not_see_the_run_directory_is_named(
     node = cluster.add_node(before=[*apart, "sh", "-c", hide, "sh"])
     driver = start(cluster, new_grid(tmp_path))
     code = driver.end()
-    node.kill()
+    cluster.remove(node)
     told = "".join(driver.lines)
     assert code == 2, told
     assert f"{node.address} " in told

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seglib.device import choose_dtype, device_name
+from seglib.device import auto_precision, choose_dtype, device_name
 from seglib.processor import has_fast_bf16
 
 
@@ -27,6 +27,18 @@ def test_bf16_is_chosen_on_processors_that_multiply_it() -> None:
     has = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
     assert has_fast_bf16() == has
     assert choose_dtype("auto", torch.device("cpu")) == (torch.bfloat16 if has else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"), [((7, 5), "fp16"), ((8, 0), "bf16"), ((9, 0), "bf16")]
+)
+def test_gpu_that_only_emulates_bf16_takes_fp16(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], name: str
+) -> None:
+    """A T4 is of 7.5: torch lets it have bfloat16, and converts each number."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert auto_precision(torch.device("cuda")) == name
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,14 @@ def begun(folder: RunDirectory, store: Store, study_path: Path) -> RunDirectory:
     folder.settle_storage(None)
     folder.write_environment(store)
     return folder
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Path:
+    """The place of a run directory, as a folder; `machine` opens it by its URL."""
+    return tmp_path / "far" / "tiny"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, far: Path) -> Callable[[str], RunDirectory]:
+    return lambda name: RunDirectory(tmp_path / name / "tiny", f"file://{far}")

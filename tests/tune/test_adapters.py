@@ -19,6 +19,7 @@ from tune.deaths import Deaths, Fault
 from tune.executor import Job
 from tune.interruption import Interruption
 from tune.ledger import Ledger, Order
+from tune.mirror import Mirror
 from tune.trial import FAILURE, ROW
 
 # Ray hands on flattened results, its own figures and the configuration among them.
@@ -63,7 +64,7 @@ class Setup:
     def start(self, *trial_ids: str) -> None:
         for one in trial_ids:
             self.searcher.suggest(one)
-            self.searcher.note_start(one, f"actor-{one}")
+            self.searcher.at_work.note_start(one, f"actor-{one}")
 
     def result(self, trial_id: str, result: dict[str, Any]) -> str:
         return self.scheduler.on_trial_result(
@@ -271,3 +272,19 @@ def test_observer_that_fails_is_sent_away_and_the_search_goes_on(
     assert [record.getMessage() for record in caplog.records] == [
         "Broken stopped (disk full); the search goes on without it"
     ]
+
+
+def test_vital_observer_is_never_sent_away(setup: Setup, caplog: pytest.LogCaptureFixture) -> None:
+    class Vital(Witness):
+        is_vital = Mirror.is_vital
+
+        def started(self, order: Order) -> None:
+            raise KeyError("mark")
+
+    setup.searcher._observers.insert(0, Vital())
+    setup.searcher.suggest("a")
+    assert (setup.interruption.exit_code, setup.interruption.reason) == (
+        1,
+        "Vital failed (KeyError: 'mark')",
+    )
+    assert caplog.records == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.metadata
+import json
 import socket
 import subprocess
 import sys
@@ -13,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from seglib.errors import RunError
-from tune.credentials import find_token
-from tune.dashboard import check_url, connect
+from tune.credentials import find_token, place_of_token
+from tune.dashboard import DashboardError, check_url, connect, talking
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +85,29 @@ def test_server_that_is_no_dashboard_of_our_ray_is_refused(code, body, text):
         connect(address)
 
 
+@pytest.mark.filterwarnings("ignore:ssl=None is deprecated")  # Ray's client
+def test_log_that_breaks_off_is_one_message():
+    """The library of the log's connection has kinds of error of its own."""
+    versions = {"ray_version": importlib.metadata.version("ray"), "version": "4"}
+
+    async def follow() -> None:
+        async for _ in client.tail_job_logs("job"):
+            pass
+
+    with server(200, json.dumps(versions)) as address:
+        client = connect(address)
+        with (
+            pytest.raises(DashboardError, match=f"{address}: .*Invalid response"),
+            talking(address),
+        ):
+            asyncio.run(follow())
+
+
+def test_fault_of_our_own_is_no_fault_of_the_cluster():
+    with pytest.raises(KeyError), talking("http://head:8265"):
+        raise KeyError("job")
+
+
 def test_listener_that_speaks_no_http_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as one:
 
@@ -111,11 +137,13 @@ def test_client_without_the_extra_is_told_its_name():
 
 def test_token_is_looked_for_where_ray_looks(monkeypatch, tmp_path):
     assert find_token() is None
+    assert place_of_token() == ""
     usual = tmp_path / ".ray" / "auth_token"
     usual.parent.mkdir()
     usual.touch(0o600)
     usual.write_text("usual\n")
     assert find_token() == "usual"
+    assert place_of_token() == "~/.ray/auth_token"
     named = tmp_path / "named"
     named.touch(0o600)
     named.write_text("named")
@@ -123,6 +151,7 @@ def test_token_is_looked_for_where_ray_looks(monkeypatch, tmp_path):
     assert find_token() == "named"
     monkeypatch.setenv("RAY_AUTH_TOKEN", "said")
     assert find_token() == "said"
+    assert place_of_token() == "the variable RAY_AUTH_TOKEN"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert find_token() is None
 

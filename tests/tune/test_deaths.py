@@ -42,6 +42,24 @@ def test_nodes_that_are_taken_back_use_up_no_retries_and_yet_come_to_an_end() ->
     )
 
 
+def test_death_before_a_new_epoch_is_forgotten_and_one_without_is_not() -> None:
+    deaths = Deaths(2)
+    for _ in range(10):
+        assert reasons(deaths, 1, DIED) == [""]
+        deaths.forget(1)
+    assert reasons(deaths, 1, DIED, DIED) == ["", "its process died 2 times"]
+
+
+def test_death_that_was_no_fault_of_the_trial_is_counted_apart_afterwards() -> None:
+    hung, deaths = Cause("hung", "no epoch within 60 s"), Deaths(2)
+    assert reasons(deaths, 1, hung) == [""]
+    deaths.excuse(1, "hung")
+    deaths.excuse(2, "hung")  # which never died
+    assert reasons(deaths, 1, DIED) == [""]
+    deaths.excuse(1, "hung")  # its last death was another one
+    assert reasons(deaths, 1, DIED)[-1].startswith("hung 1 time")
+
+
 @pytest.mark.parametrize(
     ("message", "line"),
     [

@@ -12,6 +12,7 @@ import pytest
 
 from seglib.errors import InvalidInput
 from tune.errand import Errand
+from tune.job_entry import with_out
 from tune.parcel import pack
 from tune.pins import pinned, require_pins, requirements
 
@@ -41,6 +42,8 @@ def test_all_faults_of_file_and_command_are_told_at_once(study_path):
         ({"storage_path": "runs"}, "--storage-path: found 'runs' ; wanted an absolute path"),
         ({"out": "/s", "storage": "sqlite:///x.db"}, "--storage: found a file of SQLite"),
         ({"out": "/s", "storage_path": "s3://k:hidden@b/x"}, "a URL without a password"),
+        ({"out": "/s", "storage_path": "/t"}, "--out: found /s, and --storage-path /t"),
+        ({"storage_path": "memory://x"}, "--storage-path: found memory://x"),
         ({"out": "/s", "data": "/d"}, "--data: found '/d' ; wanted none, as data.layout is"),
     ],
 )
@@ -64,6 +67,22 @@ def test_command_is_the_same_on_the_cluster(study_path):
         "run", "--space", "study/tiny.yaml", "--address", "auto", "--out=/s",
         "--set=epochs=3", "--set=seed=1", "--trials=+2", "--extend=1",
     ]  # fmt: skip
+
+
+def test_job_keeps_its_working_copy_where_no_other_url_has_one(study_path, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEGTUNE_NODE_CACHE", str(tmp_path))
+    outs = []
+    for url in ("s3://bucket/a", "s3://bucket/a/", "s3://bucket/b"):
+        errand = Errand(study_path, storage_path=url, overrides=("epochs=3",))
+        *words, out = with_out(errand.words(Path("study/tiny.yaml")))
+        assert words == errand.words(Path("study/tiny.yaml"))
+        outs.append(out)
+        place = out.removeprefix(f"--out={tmp_path}/")
+        assert errand.working_copy.startswith(f"{place} in $SEGTUNE_NODE_CACHE")
+    assert outs[0] == outs[1] != outs[2]
+    for given in ({"out": "/s", "storage_path": "s3://bucket/a"}, {"storage_path": "/shared"}):
+        words = Errand(study_path, **given).words(Path("study/tiny.yaml"))
+        assert with_out(words) == words
 
 
 def test_parcel_has_source_and_study_and_nothing_else_of_the_folder(study_path, tmp_path):
@@ -99,6 +118,8 @@ def test_pins_are_those_of_the_metadata_and_hold_here():
     assert pinned()["torch"] == "2.13.0"
     assert "ray[tune]==2.60.0" in requirements()
     assert not any(";" in line for line in requirements())
+    assert not any("s3fs" in line for line in requirements("/shared/runs"))
+    assert set(requirements("s3://bucket/runs")) - set(requirements()) == {"s3fs==2026.9.0"}
     assert "pytest" not in pinned()
 
 

@@ -21,6 +21,7 @@ from tune.deaths import Fault
 from tune.executor import Job, execute
 from tune.joined import await_cluster
 from tune.nodes import Room
+from tune.remote import PATIENCE_S
 
 
 @pytest.fixture
@@ -79,6 +80,30 @@ def test_cluster_that_was_there_may_come_back(
         address = f"127.0.0.1:{head.getsockname()[1]}"
         assert execute(open_ledger(study_path), replace(job, address=address)) == 0
     assert ends == []
+
+
+def test_head_that_was_found_by_itself_is_waited_for_where_it_was(
+    study_path: Path, job: Job, no_ray: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lose_head(*args: object, **more: object) -> Fault:
+        no_ray.delenv("RAY_ADDRESS")
+        return Fault("the head of the cluster at 127.0.0.1:1 died", at_work=2)
+
+    no_ray.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    no_ray.setattr(executor, "_run_tuner", lose_head)
+    no_ray.setattr(executor, "await_cluster", partial(await_cluster, seconds=0))
+    assert execute(open_ledger(study_path), replace(job, address="auto")) == 1
+    assert "no cluster has answered at 127.0.0.1:1 for" in caplog.records[-1].getMessage()
+
+
+def test_files_from_afar_give_a_trial_more_time(job: Job, tmp_path: Path) -> None:
+    assert executor._patience(job) == job.patience
+    (tmp_path / "images.npy").write_bytes(b"0" * 1000)
+    slow = replace(job.patience, unknown_s=1000 / executor.SLOWEST_COPY - 1e-6)
+    far = executor._patience(replace(job, store_key="key", url="s3://a/b", patience=slow))
+    assert far.unknown_s == 1000 / executor.SLOWEST_COPY
+    assert far.away_s > 2 * PATIENCE_S
+    assert (far.own_s, far.others_s) == (job.patience.own_s, job.patience.others_s)
 
 
 def test_ray_that_never_comes_up_is_given_up_with_one_message(

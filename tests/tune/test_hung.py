@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,10 +19,17 @@ from tune.deaths import Deaths
 from tune.executor import Job, execute
 from tune.interruption import Interruption
 from tune.patience import Patience
-from tune.trial import ROW
+from tune.trial import READY, ROW
 from tune.watch import Watchdog
 
 PATIENCE = Patience(own_s=10, others_s=100, unknown_s=1000)
+
+
+def test_place_that_is_away_for_a_moment_is_waited_for_beside_all_that() -> None:
+    patience = replace(PATIENCE, away_s=7)
+    assert patience.limit_s([], None) == 1007
+    assert patience.limit_s([], 5) == 107
+    assert patience.limit_s([1, 1], 5) == 17
 
 
 @pytest.mark.parametrize(
@@ -56,8 +64,15 @@ class Watch:
         config = self.searcher.suggest("a")
         self.trial = SimpleNamespace(trial_id="a", config=config, temporary_state=state)
 
-    def start(self) -> None:
+    def start(self, *, ready: bool = True) -> None:
         self.dog.on_trial_start(0, [self.trial], self.trial)
+        if ready:
+            self.get_ready()
+
+    def get_ready(self) -> None:
+        told = {READY: True}
+        assert self.searcher.record("a", told) is False
+        self.dog.on_trial_result(0, [self.trial], self.trial, told)
 
     def report(self, epoch: int) -> None:
         told = row(epoch, 0.5)
@@ -85,9 +100,32 @@ def test_first_epoch_of_all_has_the_longest_time(watch: Watch) -> None:
 
 def test_each_epoch_has_its_time_anew(watch: Watch) -> None:
     watch.start()
+    watch.report(1)
+    watch.report(2)
+    assert watch.wait(9) == 0
+    watch.report(2)  # said again: it lives
+    assert watch.wait(9) == 0
+    assert watch.wait(2) == 1
+
+
+def test_trial_that_fetches_its_data_has_the_longest_time(watch: Watch) -> None:
+    watch.start()
     for epoch in (1, 2):
         watch.report(epoch)
-        assert watch.wait(9) == 0
+    watch.start(ready=False)  # on a new machine; its process reports what was trained before
+    watch.report(2)
+    assert watch.wait(999) == 0
+    watch.get_ready()
+    assert watch.wait(99) == 0
+    assert watch.wait(2) == 1
+
+
+def test_saving_and_uploading_belong_to_an_epoch(watch: Watch) -> None:
+    watch.start()
+    for epoch in (1, 2):
+        watch.wait(8)
+        watch.report(epoch)  # half a second of training
+    assert watch.wait(79) == 0
     assert watch.wait(2) == 1
 
 
@@ -157,6 +195,7 @@ def hanging(folder: Path) -> Callable[[dict[str, Any]], None]:
         from ray import tune as ray_tune
 
         number = config["number"]
+        ray_tune.report({"ready": True})
         for epoch in (1, 2, 3):
             mark = folder / f"hung-{number}"
             if epoch == 2 and (number == 1 or not mark.exists()):

@@ -44,20 +44,17 @@ def test_auto_is_what_the_environment_of_a_job_names(monkeypatch: pytest.MonkeyP
         check_address("auto")
 
 
-def test_token_is_found_where_ray_looks_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("mode", "said"), [(0o644, "others can read"), (0o600, "empty")])
+def test_token_that_is_none_is_refused_before_the_head_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, said: str
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.delenv(name, raising=False)
-    assert joined._place_of_token() == ""
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text("ab" * 32)
-    assert joined._place_of_token() == "~/.ray/auth_token"
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "nothing"))
-    assert joined._place_of_token() == ""  # Ray looks there and nowhere else
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
-    assert "secret" not in joined._place_of_token()
+    token = tmp_path / "token"
+    token.touch(mode)
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    with pytest.raises(RunError, match=f"token file: found {token}, .*{said}"):
+        joined.knock("127.0.0.1:1")
 
 
 @pytest.mark.slow

@@ -1,10 +1,14 @@
-"""A run directory at a URL: what a driver on another machine finds there, and who may write."""
+"""A run directory at a URL: what a driver on another machine finds there."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +19,7 @@ from seglib.files import write_whole
 from tests.tune.test_ledger import play, row
 from tune import mirror as mirror_module
 from tune import remote
+from tune.cli import main
 from tune.entries import read_entries
 from tune.extension import extend_trials
 from tune.ledger import Ledger
@@ -40,22 +45,15 @@ def dying(folder: RunDirectory) -> Iterator[None]:
         raise _MachineGoneError
 
 
-@pytest.fixture
-def far(tmp_path: Path) -> Path:
-    return tmp_path / "far" / "tiny"
-
-
-@pytest.fixture
-def machine(tmp_path: Path, far: Path) -> Open:
-    return lambda name: RunDirectory(tmp_path / name / "tiny", f"file://{far}")
-
-
-def begin(folder: RunDirectory, study_path: Path, store: Store) -> Ledger:
+def begin_at(folder: RunDirectory, study_path: Path, store: Store) -> Ledger:
     study = load_study(study_path, demo=False)
     folder.settle_study(study)
     ledger = Ledger(study, folder.settle_storage(None))
     folder.settle_splits(store, study)
+    folder.take_over()
+    assert folder.mirror is not None
     folder.write_environment(store)
+    folder.mirror.push()
     return ledger
 
 
@@ -73,7 +71,7 @@ def test_driver_on_another_machine_goes_on_with_nothing_but_the_url(
 ) -> None:
     first = machine("one")
     with dying(first):
-        ledger = begin(first, study_path, store)
+        ledger = begin_at(first, study_path, store)
         order = ledger.ask()
         assert order is not None
         writer = ReportWriter(ledger, first)
@@ -90,7 +88,7 @@ def test_driver_on_another_machine_goes_on_with_nothing_but_the_url(
 
     second = machine("two")
     with second.locked():
-        again = begin(second, study_path, store)
+        again = begin_at(second, study_path, store)
         assert [entry.state for entry in again.entries()][:2] == ["COMPLETE", "RUNNING"]
         assert len(second.starts()) == 2
         taken = again.ask()
@@ -109,7 +107,7 @@ def test_each_start_and_end_of_a_trial_is_there_before_anything_else_happens(
 ) -> None:
     folder = machine("one")
     with folder.locked():
-        ledger = begin(folder, study_path, store)
+        ledger = begin_at(folder, study_path, store)
         for number in range(2):
             order = ledger.ask()
             assert order is not None
@@ -125,14 +123,17 @@ def test_epochs_are_put_together(
     machine: Open, study_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put: list[str] = []
-    real = Remote.put
-    monkeypatch.setattr(
-        Remote, "put", lambda self, *words: (put.append(words[1]), real(self, *words))
-    )
+    real = Remote.write
+
+    def write(self: Remote, name: str, *words: Any, **more: Any) -> None:
+        put.append(name)
+        real(self, name, *words, **more)
+
+    monkeypatch.setattr(Remote, "write", write)
     monkeypatch.setattr(mirror_module, "SECONDS_BETWEEN", 1000.0)
     folder = machine("one")
     with folder.locked():
-        ledger = begin(folder, study_path, store)
+        ledger = begin_at(folder, study_path, store)
         order = ledger.ask()
         assert order is not None
         put.clear()
@@ -143,62 +144,21 @@ def test_epochs_are_put_together(
         assert put == ["journal.log"]
 
 
-def test_driver_that_was_cut_off_puts_nothing_once_another_has_the_run(
-    machine: Open, far: Path, study_path: Path, store: Store
-) -> None:
-    first, second = machine("one"), machine("two")
-    with first.locked():
-        ledger = begin(first, study_path, store)
-        assert ledger.ask() is not None
-        with second.locked():
-            other = begin(second, study_path, store)
-            before = (far / "journal.log").read_bytes()
-            with pytest.raises(UnwritableError, match=r"another search took this run over \(pid"):
-                ledger.ask()
-            assert (far / "journal.log").read_bytes() == before
-            order = other.ask()
-            assert order is not None
-            assert order.number == 0
-    with second.locked():
-        assert len(begin(second, study_path, store).entries()) == len(other.entries())
-
-
 def test_longer_journal_of_this_machine_is_kept(
     machine: Open, far: Path, study_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mirror_module, "SECONDS_BETWEEN", 1000.0)
     folder = machine("one")
     with dying(folder):
-        ledger = begin(folder, study_path, store)
+        ledger = begin_at(folder, study_path, store)
         order = ledger.ask()
         assert order is not None
         ledger.report(order.number, row(1, 0.4))
     assert read_entries("tiny", view_storage(far / "journal.log"))[0].rows == []
     again = machine("one")
     with again.locked():
-        assert len(begin(again, study_path, store).entry(0).rows) == 1
+        assert len(begin_at(again, study_path, store).entry(0).rows) == 1
     assert len(read_entries("tiny", view_storage(far / "journal.log"))[0].rows) == 1
-
-
-def test_search_from_elsewhere_wins_over_what_is_here(
-    machine: Open, study_path: Path, store: Store, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = machine("one"), machine("two")
-    with first.locked():
-        ledger = begin(first, study_path, store)
-        order = ledger.ask()
-        assert order is not None
-        with second.locked():
-            other = begin(second, study_path, store)
-            taken = other.ask()
-            assert taken is not None
-            play(other, taken, [0.1, 0.2, 0.3])
-        with pytest.raises(UnwritableError, match="took this run over"):
-            ledger.finish(0, "the network is cut")
-    third = machine("one")
-    with third.locked():
-        assert begin(third, study_path, store).entry(0).state == "COMPLETE"
-    assert "another search went on from" in caplog.text
 
 
 def test_checkpoints_of_the_beaten_go_from_the_url(
@@ -207,7 +167,7 @@ def test_checkpoints_of_the_beaten_go_from_the_url(
     study_path.write_text(study_path.read_text().replace("run_cap: 4", "run_cap: 8"))
     folder = machine("one")
     with folder.locked():
-        ledger = begin(folder, study_path, store)
+        ledger = begin_at(folder, study_path, store)
         keeper = CheckpointKeeper(ledger, folder.path, None, folder.mirror)
         for number in range(KEPT + 2):
             order = ledger.ask()
@@ -227,7 +187,7 @@ def test_trial_goes_on_from_a_checkpoint_at_the_url(
 ) -> None:
     first = machine("one")
     with first.locked():
-        ledger = begin(first, study_path, store)
+        ledger = begin_at(first, study_path, store)
         order = ledger.ask()
         assert order is not None
         put_trial(far, 0)
@@ -237,7 +197,7 @@ def test_trial_goes_on_from_a_checkpoint_at_the_url(
     )
     second = machine("two")
     with second.locked():
-        ledger = begin(second, study_path, store)
+        ledger = begin_at(second, study_path, store)
         (sentence,) = extend_trials(ledger, second.path, 1, second.mirror)
         number = int(sentence.split()[1].rstrip(":"))
     assert (far / "trials" / str(number) / LAST).read_bytes() == (
@@ -251,7 +211,7 @@ def test_place_that_cannot_be_written_to_is_told_at_the_start(
     monkeypatch.setattr(mirror_module, "_SECONDS_FOR_THE_FIRST_ANSWER", 0.3)
     (tmp_path / "file").write_text("in the way")
     folder = RunDirectory(tmp_path / "one", f"file://{tmp_path}/file/tiny")
-    said = r"file/tiny/driver\.json: the place does not answer"
+    said = r"file/tiny/begin-\w+\.tmp: the place does not answer"
     with pytest.raises(UnwritableError, match=said), folder.locked():
         pass
     assert not folder.path.exists()
@@ -263,7 +223,7 @@ def test_place_that_goes_away_is_waited_for_once(
     monkeypatch.setattr(remote, "PATIENCE_S", 0.3)
     folder = machine("one")
     with folder.locked():
-        ledger = begin(folder, study_path, store)
+        ledger = begin_at(folder, study_path, store)
         far.rename(far.with_name("away"))
         far.write_text("in the way")
         with pytest.raises(UnwritableError, match="Bring it back; then the same command goes on"):
@@ -272,7 +232,7 @@ def test_place_that_goes_away_is_waited_for_once(
     far.with_name("away").rename(far)
     again = machine("one")
     with again.locked():
-        order = begin(again, study_path, store).ask()
+        order = begin_at(again, study_path, store).ask()
         assert order is not None
         assert order.number == 0
 
@@ -281,3 +241,33 @@ def test_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
     with pytest.raises(RunError, match=r"pip install 'segtune\[s3\]', or s3fs"):
         Remote("s3://bucket/runs")
+
+
+def test_status_of_a_url_shows_what_is_there_and_writes_nothing(
+    machine: Open, far: Path, study_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = machine("one")
+    with folder.locked():
+        ledger = begin_at(folder, study_path, store)
+        for _ in range(2):
+            order = ledger.ask()
+            assert order is not None
+            play(ledger, order, [0.1, 0.2, 0.3])
+        assert ledger.ask() is not None
+        os.utime(far / "journal.log", (time.time() - 3723,) * 2)
+        before = {path: path.stat().st_mtime_ns for path in far.parent.rglob("*")}
+        for url in (f"file://{far}", f"file://{far.parent}/"):
+            assert main(["status", url]) == 0
+            said = capsys.readouterr().out
+            assert "tiny: 2 of 4 trials ended (2 complete); last written 1:02:0" in said
+            assert f"begun last by pid {os.getpid()} on " in said
+            assert "no process is at it" not in said
+        assert {path: path.stat().st_mtime_ns for path in far.parent.rglob("*")} == before
+    assert not list(Path(tempfile.gettempdir()).glob("segtune-view-*"))
+
+
+def test_what_is_no_run_at_a_url_is_told(far: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", f"file://{far}"]) == 2
+    assert "run: found no study.yaml, there or one folder down" in capsys.readouterr().err
+    assert main(["report", f"file://{far}"]) == 2
+    assert "its working copy: OUT/NAME" in capsys.readouterr().err

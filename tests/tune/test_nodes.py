@@ -85,3 +85,19 @@ def test_nothing_new_is_asked_for_while_the_head_is_silent() -> None:
 def test_room_is_nothing_to_write_to_disk() -> None:
     room = Room(1, 0, 7, Pulse("127.0.0.1:1"))  # a thread's lock cannot be written
     assert pickle.loads(pickle.dumps(room)).__dict__ == {}
+
+
+def test_search_ends_when_no_node_has_fitted_for_half_an_hour() -> None:
+    said: list[str] = []
+    room = Room(4, 0.5, 2, halt=said.append)
+    for seconds in (3.0, 1790.0):
+        room._count_without_room(0, seconds, [HEAD])
+    room._count_without_room(1, 30.0, [LARGE])  # one came, and went
+    room._count_without_room(0, 1790.0, [HEAD])
+    assert said == []
+    room._count_without_room(0, 10.0, [HEAD])
+    assert said == [
+        "for 30 min no living node was large enough for a trial, which wants 4 CPUs and 0.5 GPU "
+        "(largest node: 0 CPUs, 0 GPUs; 1 node: 10.0.0.1 (0 CPUs)); the same command goes on "
+        "once there is one"
+    ]

@@ -129,6 +129,13 @@ def test_only_a_database_needs_it(database: RDBStorage) -> None:
     assert isinstance(spare_reading(database), OneWriter)
 
 
+def test_database_that_may_have_other_writers_is_asked_each_time(
+    database: RDBStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database.engine.dialect, "name", "mysql")  # none is installed here
+    assert spare_reading(database) is database
+
+
 @pytest.mark.parametrize("method", ["bayes", "random"])
 def test_search_in_a_database_is_the_one_in_a_journal(
     study_path: Path, tmp_path: Path, method: str

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from optuna.storages import BaseStorage
 
 from seglib.errors import RunError, UnwritableError
 from tests.conftest import TINY_STUDY
-from tests.postgres import Postgres, serving_postgres
+from tests.postgres import CutLine, Postgres, serving_postgres
 from tests.tune.test_ledger import play, row
 from tune import database, postgres
 from tune.database import claim, close
@@ -27,6 +26,11 @@ from tune.study_file import load_study
 pytestmark = pytest.mark.slow
 
 Open = Callable[..., Ledger]
+
+HELD = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND "
+    "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 BAYES = TINY_STUDY.replace("method: random", "method: bayes").replace("run_cap: 4", "run_cap: 14")
 
@@ -191,53 +195,10 @@ def test_server_that_stays_away_ends_the_search_once_and_nothing_is_lost(
         assert (again.number, again.num_reported) == (order.number, 1)
 
 
-class _CutLine:
-    """Passes bytes on to the server; once told to, swallows the answer to the next COMMIT."""
-
-    def __init__(self, port: int) -> None:
-        self._server = ("127.0.0.1", port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.skip: int | None = None
-        self.num_cut, self._is_cutting = 0, False
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._server)
-            threading.Thread(target=self._pass, args=(client, server, True), daemon=True).start()
-            threading.Thread(target=self._pass, args=(server, client, False), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
-        try:
-            while data := source.recv(65536):
-                if not asks and self._is_cutting:  # the answer: it is done there, unheard
-                    self._is_cutting, self.num_cut = False, self.num_cut + 1
-                    break
-                if asks and self.skip is not None and b"COMMIT" in data:
-                    self._is_cutting = self.skip == 0
-                    self.skip = self.skip - 1 if self.skip else None
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for one in (source, sink):
-                with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
-                one.close()
-
-    def close(self) -> None:
-        self._listener.close()
-
-
 def test_call_whose_answer_was_lost_is_not_done_twice(
     open_ledger: Open, study_path: Path, server: Postgres, url: str
 ) -> None:
-    line = _CutLine(server.port)
+    line = CutLine(server.port)
     through = url.replace(f":{server.port}/", f":{line.port}/")
     undisturbed = search(open_ledger(study_path.parent / "journal.log"))
     ledger = open_ledger(through)
@@ -260,6 +221,53 @@ def test_call_whose_answer_was_lost_is_not_done_twice(
         url, "SELECT count(*) FROM trial_user_attributes WHERE key='withdrawn'"
     )
     assert withdrawn == [(1,)]
+
+
+def test_driver_takes_the_lock_back_from_its_own_dead_line(
+    open_ledger: Open, server: Postgres, url: str
+) -> None:
+    line = CutLine(server.port)
+    through = url.replace(f":{server.port}/", f":{line.port}/")
+    ledger = open_ledger(through)
+    order = ledger.ask()
+    assert order is not None
+    held = server.run_in(url, HELD)
+    try:
+        line.hang()
+        assert server.run_in(url, HELD) == held  # the server has heard nothing of it
+        with pytest.raises(RunError, match=r"\(segtune \d+ \w+ on .*, silent for \d+ s\)"):
+            open_ledger(url)  # a command given anew elsewhere
+        began = time.monotonic()
+        play(ledger, order, [0.4, 0.5, 0.6])
+        assert time.monotonic() - began < 20
+        assert server.run_in(url, HELD) not in ([], held)
+        assert len(ledger.entries()[0].rows) == 3
+        assert read_entries("tiny", view_storage(url)) == ledger.entries()
+    finally:
+        line.close()
+
+
+def test_old_line_that_the_role_may_not_end_is_waited_for(
+    open_ledger: Open, server: Postgres, url: str
+) -> None:
+    place = url.rpartition("/")[2]
+    server.run_in(url, f"CREATE ROLE r{place} LOGIN PASSWORD 'r'")
+    server.run_in(url, f"GRANT ALL ON SCHEMA public TO r{place}")
+    server.run_in(url, "REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC")
+    line = CutLine(server.port)
+    ledger = open_ledger(f"postgresql://r{place}:r@127.0.0.1:{line.port}/{place}")
+    order = ledger.ask()
+    assert order is not None
+    line.hang()
+    ending = threading.Timer(1.5, line.end)  # three times as long as one try takes
+    ending.start()
+    try:
+        ledger.report(order.number, row(1, 0.4))
+        assert ending.finished.is_set()
+    finally:
+        ending.join()
+        line.close()
+    assert len(ledger.entry(0).rows) == 1
 
 
 def test_wrong_password_is_told_with_where_it_belongs(server: Postgres) -> None:

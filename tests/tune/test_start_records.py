@@ -30,6 +30,8 @@ def test_what_a_search_writes_is_read_and_what_a_later_one_adds_is_kept() -> Non
         written(data=[]),
         written(versions={"torch": ["<b>"]}),
         written(cores="2"),
+        written(auto_precision="fp8"),
+        written(nodes=[{"cpus": "8"}]),
         b'{"starts": [1]}',
         b'{"starts": {}}',
         b"[]",

@@ -97,7 +97,8 @@ def test_line_that_optuna_does_not_understand_is_refused(journal: Path) -> None:
         ("nonsense", "nonsense"),
         ("oracle9://u:secret@host/db", r"oracle9://u:\*\*\*@host/db"),
         ("sqlite:////no/such/folder/x.db", "unable to open database file"),
-        ("postgresql+psycopg2://u:secret@127.0.0.1:1/db", r"u:\*\*\*@127"),
+        ("postgresql+psycopg2://u:secret@127.0.0.1:1/db", r"u:\*\*\*@127.* ; wanted postgresql://"),
+        ("mysql+pymysql://u:secret@127.0.0.1:1/db", r"u:\*\*\*@127"),
     ],
 )
 def test_database_that_cannot_be_used_is_told_without_the_password(url: str, said: str) -> None:

@@ -17,7 +17,7 @@ from seglib.errors import DivergedError, InfeasibleError
 from seglib.fit import Epoch
 from tune import trainable, trial
 from tune.trainable import train
-from tune.trial import FAILURE, NOTE, ROW
+from tune.trial import FAILURE, NOTE, READY, ROW
 from tune.trial_files import BEST, CASES, EPOCHS, LAST
 
 Config = dict[str, Any]
@@ -31,14 +31,14 @@ class Crash(BaseException):
 @pytest.fixture
 def reported(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    monkeypatch.setattr(trainable.ray_tune, "report", lambda sent: rows.append(unpack(sent)))
+    monkeypatch.setattr(trainable.ray_tune, "report", lambda sent: rows.extend(unpack(sent)))
     return rows
 
 
-def unpack(sent: dict[str, Any]) -> dict[str, Any]:
+def unpack(sent: dict[str, Any]) -> list[dict[str, Any]]:
     """The row or the failure that was sent, and nothing beside it."""
     assert len(sent) == 1
-    return sent.get(ROW, sent)
+    return [] if READY in sent else [sent.get(ROW, sent)]
 
 
 def build_config(
@@ -64,7 +64,7 @@ def undisturbed(
     """Its best epoch is the second of three, so each crash meets another case."""
     rows: list[dict[str, Any]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainable.ray_tune, "report", lambda sent: rows.append(unpack(sent)))
+        patch.setattr(trainable.ray_tune, "report", lambda sent: rows.extend(unpack(sent)))
         train(build_config(store, split, tmp_path_factory.mktemp("undisturbed")))
     assert best_epoch(rows) == 2
     return rows
@@ -91,16 +91,17 @@ def assert_files_agree(folder: Path, rows: list[dict[str, Any]]) -> None:
 def test_each_epoch_is_on_disk_before_it_is_reported(
     tmp_path: Path, configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = []
-    monkeypatch.setattr(
-        trainable.ray_tune,
-        "report",
-        lambda sent: found.append(
-            (sent[ROW]["epoch"], len(load_checkpoint(tmp_path / LAST)[0]["rows"]))
-        ),
-    )
+    found: list[object] = []
+
+    def report(sent: dict[str, Any]) -> None:
+        if READY in sent:
+            found.append(READY)
+        else:
+            found.append((sent[ROW]["epoch"], len(load_checkpoint(tmp_path / LAST)[0]["rows"])))
+
+    monkeypatch.setattr(trainable.ray_tune, "report", report)
     train(configure(tmp_path))
-    assert found == [(1, 1), (2, 2), (3, 3)]
+    assert found == [READY, (1, 1), (2, 2), (3, 3)]
 
 
 def crash_in_report(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None:
@@ -108,7 +109,7 @@ def crash_in_report(patch: pytest.MonkeyPatch, epoch: int, folder: Path) -> None
     patch.setattr(
         trainable.ray_tune,
         "report",
-        lambda sent: die() if sent[ROW]["epoch"] == epoch else report(sent),
+        lambda sent: die() if sent.get(ROW, {}).get("epoch") == epoch else report(sent),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -148,6 +150,26 @@ def test_shortage_of_memory_is_noted_once_and_in_every_row(
         "epoch 1: out of memory, trained on 4 at a time, gradients added up to the batch of 8; "
         "batch normalisation has the statistics of the smaller part"
     ]
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_compiled_networks_of_a_cluster_stay_on_their_machine(
+    joined: bool,
+    store: Store,
+    split: Split,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SEGTUNE_NODE_CACHE", str(tmp_path / "node"))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(trial, "fit", lambda *args, **more: asked.append(more) or iter(()))
+    shared = str(tmp_path / "compiled")
+    config = build_config(store, split, tmp_path / "trial")
+    run_trial(config | {"compiled": shared, "joined": joined}, lambda told: None)
+    assert asked[0]["compile_mode"] == "default"
+    own = str(tmp_path / "node" / "compiled" / platform.node())
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == (own if joined else shared)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from seglib.data.splits import Split
 from seglib.data.store import Store
 from tests.tune.test_trainable import build_config
 from tune import remote
-from tune.trial import FAILURE, HALT, NOTE, ROW, run_trial
+from tune.trial import FAILURE, HALT, KIND, NOTE, ROW, run_trial
 from tune.trial_files import BEST, CASES, EPOCHS, FINAL, LAST, LEGACY, OWNER
 from tune.trial_home import Superseded
 
@@ -161,6 +161,23 @@ def test_checkpoint_of_another_recipe_is_noticed(configure: Callable[..., Any], 
     assert '"depth":2' in load_checkpoint(far / LAST)[0]["recipe"].replace(" ", "")
 
 
+def test_number_format_that_a_recipe_leaves_open_makes_no_other_trial(
+    configure: Callable[..., Any], far: Path
+) -> None:
+    """A search may have had it decided by each node, or go on where its format is missing."""
+    more: dict[str, Any] = {"url": f"file://{far}", "private": True, "auto_precision": True}
+    config = configure(**more, knobs={"precision": "auto"})
+    run_trial({**config, "recipe": config["recipe"] | {"epochs": 1}}, lambda sent: None)
+    sent: list[dict[str, Any]] = []
+    run_trial(configure(**more, knobs={"precision": "fp32"}, num_reported=1), sent.append)
+    assert [row[ROW]["epoch"] for row in sent] == [2, 3, 4]
+    assert json.loads(load_checkpoint(far / LAST)[0]["recipe"])["precision"] == "fp32"
+    told: list[dict[str, Any]] = []
+    named = {**more, "auto_precision": False}
+    run_trial(configure(**named, knobs={"precision": "bf16"}, num_reported=4), told.append)
+    assert "another trial (precision)" in told[0][NOTE]
+
+
 def test_damaged_checkpoint_at_the_url_is_not_believed(
     configure: Callable[..., Any], far: Path
 ) -> None:
@@ -199,7 +216,8 @@ def test_url_that_is_away_halts_the_search_and_blames_no_trial(
     (tmp_path / "file").write_text("in the way")
     sent: list[dict[str, Any]] = []
     run_trial(configure(url=f"file://{tmp_path}/file/trial", private=True), sent.append)
-    assert list(sent[0]) == [HALT]
+    assert sent[0].keys() == {HALT, KIND}
+    assert sent[0][KIND] == "UnwritableError"
     assert "does not answer" in sent[0][HALT]
     assert not any(FAILURE in one for one in sent)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tune.reporting.early_stopping import audit_stopping
 from tune.reporting.evidence import PointData, RunData, TrialData
 from tune.study_file import StudyFile
 
-__all__ = ["PHANTOMS", "describe_run", "note_run", "warn_run"]
+__all__ = ["PHANTOMS", "describe_run", "note_run", "say_machine", "warn_run"]
 
 PHANTOMS = (
     "PHANTOMS: the images are generated, not patients. The figures show that the software "
@@ -42,8 +43,35 @@ def describe_run(run: RunData) -> list[tuple[str, str]]:
         classes = ", ".join(data.get("classes", ()))
         text = f"{', '.join(data.get('channels', ()))} at {data['image_size']} px → {classes}"
         lines.insert(2, ("Images", text))
-    device = run.starts[-1].get("device") if run.starts else None
-    return [*lines, ("Machine", str(device))] if device else lines
+    machine = say_machine(run.starts[-1]) if run.starts else ""
+    return [*lines, ("Machine", machine)] if machine else lines
+
+
+def say_machine(start: Mapping[str, Any]) -> str:
+    """Where trials train: on the nodes of a cluster, else on the machine of the search itself.
+
+    Args:
+        start: Record of the start of a search.
+
+    Returns:
+        Like nodes in a line; empty where nothing was written down.
+    """
+    texts = [_say_node(node) for node in start.get("nodes", ())]
+    if not texts:
+        return str(start.get("device") or "")
+    alike = [f"{texts.count(text)} × {text}" for text in dict.fromkeys(texts)]
+    return f"{len(texts)} node{'' if len(texts) == 1 else 's'}: {'; '.join(alike)}"
+
+
+def _say_node(node: Mapping[str, Any]) -> str:
+    cpus, gpus = node.get("cpus", 0), node.get("gpus", 0)
+    text = f"{cpus:g} core{'' if cpus == 1 else 's'}"
+    if processor := node.get("processor"):
+        text += f" of {processor}"
+    if gpus:
+        kind, memory_gb = node.get("kind") or "GPU", node.get("gpu_memory_gb")
+        text += f", {gpus:g} × {kind}" + (f" with {memory_gb:.0f} GB" if memory_gb else "")
+    return text
 
 
 def warn_run(run: RunData) -> list[str]:
@@ -109,6 +137,10 @@ def _note_starts(run: RunData) -> list[str]:
     commits = list(dict.fromkeys(str(start.get("commit"))[:10] for start in run.starts))
     if len(commits) > 1:
         notes.append(f"The source changed between starts: {' → '.join(commits)}.")
+    formats = list(dict.fromkeys(s["auto_precision"] for s in run.starts if "auto_precision" in s))
+    if len(formats) > 1:
+        told = " → ".join(formats)
+        notes.append(f"The number format of precision auto changed between starts: {told}.")
     return notes
 
 

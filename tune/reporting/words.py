@@ -199,7 +199,8 @@ def say_versions(runs: Sequence[RunData]) -> str:
             versions = [f"{name} {text}" for name, text in start.get("versions", {}).items()]
             commit = start.get("commit")
             parts = [*versions, f"Python {start.get('python', '?')}", str(start.get("system", "?"))]
-            parts.append(f"{start.get('cores', '?')} cores")
+            if not start.get("nodes"):  # of a cluster each has its own number
+                parts.append(f"{start.get('cores', '?')} cores")
             told.append(", ".join([*parts, f"commit {commit[:10]}"] if commit else parts))
     return "; ".join(dict.fromkeys(told)) or "Nothing was written down yet."
 

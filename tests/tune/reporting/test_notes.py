@@ -9,7 +9,7 @@ from tests.tune.reporting.runs import epoch_row
 from tests.tune.test_report import SCORES, fill
 from tune.ledger import Ledger
 from tune.reporting.evidence import RunData, gather
-from tune.reporting.notes import PHANTOMS, describe_run, note_run, warn_run
+from tune.reporting.notes import PHANTOMS, describe_run, note_run, say_machine, warn_run
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 
@@ -80,6 +80,7 @@ def test_failure_restart_and_skipped_steps_are_named(partial: Path, store: Store
     starts = json.loads(run.environment.read_text())["starts"]
     starts[-1]["versions"]["torch"] = "9.9"
     starts[-1]["commit"] = "0123456789abcdef"
+    starts[0]["auto_precision"], starts[-1]["auto_precision"] = "bf16", "fp32"
     run.environment.write_text(json.dumps({"starts": starts}))
     ledger = Ledger(load_study(run.study, demo=False), run.settle_storage(None))
     order = ledger.ask()
@@ -98,6 +99,18 @@ def test_failure_restart_and_skipped_steps_are_named(partial: Path, store: Store
         assert said in notes
     assert any(note.startswith("torch changed between starts: ") for note in notes)
     assert any(note.startswith("The source changed between starts: ") for note in notes)
+    assert "The number format of precision auto changed between starts: bf16 → fp32." in notes
+
+
+def test_machines_of_a_cluster_are_told_in_place_of_the_drivers() -> None:
+    cpus = {"cpus": 8.0, "gpus": 0.0, "processor": "EPYC"}
+    gpus = {"cpus": 1.0, "gpus": 2.0, "kind": "L4", "gpu_memory_gb": 23.7, "processor": "Xeon"}
+    start = {"device": "the head's CPU", "nodes": [cpus, gpus, cpus]}
+    assert say_machine(start) == (
+        "3 nodes: 2 × 8 cores of EPYC; 1 × 1 core of Xeon, 2 × L4 with 24 GB"
+    )
+    assert say_machine({"device": "CPU", "nodes": []}) == "CPU"
+    assert say_machine({}) == ""
 
 
 def test_trial_without_figures_per_case_is_named(task: Path) -> None:
