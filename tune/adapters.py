@@ -19,7 +19,7 @@ from tune.deaths import Cause, Deaths, Fault, in_a_line
 from tune.interruption import Interruption
 from tune.last_words import explain, find_shortage
 from tune.ledger import Ledger
-from tune.nodes import Room
+from tune.room import Room
 from tune.trial import FAILURE, HALT, KIND, NOTE, READY, ROW
 
 if TYPE_CHECKING:

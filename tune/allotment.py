@@ -73,7 +73,10 @@ def survey(study: StudyFile, address: str, places: Sequence[Path | str]) -> tupl
         _require_room(study, nodes, cpus=cpus, gpus=gpus)
         useful = [node for node in nodes if room_on(node, cpus, gpus)]
         known = {node.identity: node for node in probe(useful, places)}
-    return tuple(known.get(node.identity, node) for node in nodes)
+    lost = {node.identity for node in useful} - known.keys()
+    nodes = tuple(known.get(one.identity, one) for one in nodes if one.identity not in lost)
+    _require_room(study, nodes, cpus=cpus, gpus=gpus)
+    return nodes
 
 
 def require_place(study: StudyFile, address: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tune.deaths import DIED, Cause, Deaths
 from tune.last_words import find_missing, find_superseded, names_of_ended
 from tune.node_faults import SECONDS_AVOIDED, NodeFaults
-from tune.nodes import Room
+from tune.room import Room
 
 __all__ = ["AtWork"]
 

@@ -18,11 +18,11 @@ from tune.deaths import Deaths, Fault, in_a_line
 from tune.interruption import Interruption
 from tune.joined import SECONDS_TO_COME_BACK, await_cluster, find_head
 from tune.ledger import Ledger, Order
-from tune.nodes import Room
 from tune.number_format import named
 from tune.patience import Patience
 from tune.probe import marked, versions_here
 from tune.remote import PATIENCE_S
+from tune.room import Room
 from tune.temporary import temporary_folder
 from tune.trial_files import trial_folder
 

@@ -18,7 +18,7 @@ from seglib.errors import Problem, RunError, UnwritableError
 from seglib.files import write_whole
 from seglib.processor import processor_name
 from tune.joined import environment_of_job
-from tune.nodes import Node
+from tune.nodes import Node, find_lost
 from tune.number_format import WEAKEST_FIRST
 from tune.remote import Remote
 from tune.urls import hide_password, is_url
@@ -174,7 +174,8 @@ def probe(nodes: Sequence[Node], places: Sequence[Path | str]) -> tuple[Node, ..
             write to.
 
     Returns:
-        The nodes with the memory of their GPUs, their processors and number formats.
+        The nodes with the memory of their GPUs, their processors and number formats; without
+        those that died meanwhile, which is said.
 
     Raises:
         RunError: All faults of all nodes.
@@ -191,6 +192,10 @@ def probe(nodes: Sequence[Node], places: Sequence[Path | str]) -> tuple[Node, ..
             asked[node] = look.options(scheduling_strategy=there).remote(marks, node.gpus > 0)
         _await_all(list(asked.values()), patience_s)
         answers = {node: _answer(reference, patience_s) for node, reference in asked.items()}
+    for node in [node for node, answer in answers.items() if "error" in answer]:
+        if lost := find_lost(node.identity):
+            log.warning("node %s was lost before the search began", lost)
+            del answers[node]
     here = versions_here()
     problems = [
         one
@@ -199,7 +204,7 @@ def probe(nodes: Sequence[Node], places: Sequence[Path | str]) -> tuple[Node, ..
     ]
     if problems:
         raise RunError("nodes of the cluster", problems)
-    return tuple(replace(one, **answers[one]["facts"]) for one in nodes)
+    return tuple(replace(node, **answer["facts"]) for node, answer in answers.items())
 
 
 def _await_all(asked: list[Any], patience_s: float) -> None:

@@ -13,8 +13,8 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from tune.adapters import LedgerSearcher
 from tune.cluster import NodeLostError, find_dead
 from tune.ledger import Ledger
-from tune.nodes import Room
 from tune.patience import Patience
+from tune.room import Room
 from tune.trial import READY, ROW
 
 __all__ = ["NodeWatch", "Silence", "Watchdog"]

@@ -24,7 +24,8 @@ LOOK = """\
 import json, sys
 from pathlib import Path
 from tune.cluster import running_ray
-from tune.nodes import Room, free_nodes, living_nodes
+from tune.nodes import free_nodes, living_nodes
+from tune.room import Room
 with running_ray(sys.argv[1], cpus=1) as pulse:
     import ray
     room = Room(1, 0.5, None, pulse)

@@ -57,14 +57,14 @@ def test_trials_of_a_killed_node_go_on_elsewhere(
 
 @pytest.mark.fault("node-lost")
 def test_node_that_joins_gets_work(cluster: Cluster, start: Start, tmp_path: Path) -> None:
-    driver = start(cluster, new_grid(tmp_path), "--set", "epochs=60")
+    driver = start(cluster, new_grid(tmp_path), "--set", "epochs=200")
     driver.wait_for(" epoch 3:")
     node = cluster.add_node()
     assert driver.end() == 0, "".join(driver.lines)
     trained = node.trained()
     cluster.remove(node)
     assert trained
-    assert_sound(tmp_path, epochs=60)
+    assert_sound(tmp_path, epochs=200)
 
 
 @pytest.mark.fault("node-lost")

@@ -14,7 +14,7 @@ from tune.adapters import LedgerSearcher
 from tune.deaths import MOST_FOREIGN_DEATHS, Deaths
 from tune.executor import Job
 from tune.interruption import Interruption
-from tune.nodes import Room
+from tune.room import Room
 from tune.trial import HALT, KIND
 
 SUPERSEDED = """\

@@ -20,8 +20,8 @@ from tune import executor
 from tune.deaths import Fault
 from tune.executor import Job, execute
 from tune.joined import await_cluster
-from tune.nodes import Room
 from tune.remote import PATIENCE_S
+from tune.room import Room
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 
 from tune import joined
 from tune.joined import Pulse
-from tune.nodes import Node, Room, fit_in_all, room_on, say_nodes
+from tune.nodes import Node, fit_in_all, room_on, say_nodes
+from tune.room import Room
 
 LARGE = Node("b", "10.0.0.2", 16, 2, "H200")
 SMALL = Node("c", "10.0.0.3", 4, 1)
