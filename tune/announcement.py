@@ -38,7 +38,8 @@ def announce(ledger: Ledger, store: Store, job: Job, *, num_locked: int, console
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
-    console.print(f"run directory: {job.run_dir}", markup=False, highlight=False, soft_wrap=True)
+    where = f"{job.url}, with a working copy in {job.run_dir}" if job.url else str(job.run_dir)
+    console.print(f"run directory: {where}", markup=False, highlight=False, soft_wrap=True)
 
 
 def say_kept(ledger: Ledger, console: Console) -> None:

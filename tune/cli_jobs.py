@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from seglib.errors import Problem, RunError
 from tune.surroundings import open_console
@@ -23,7 +25,8 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-_WIDEST_PROGRESS = 70
+_BOARD = re.compile(r"\S+: best \S+ per trial on ")
+_LAST_LINES = 10
 
 Dashboard = Annotated[
     str,
@@ -144,7 +147,7 @@ def status(
     if address is not None:
         _show_jobs(address, run, open_console())
         return
-    name, console, ledger = _require(run), open_console(), choose_ledger(storage)
+    name, console, ledger = _require(run, address), open_console(), choose_ledger(storage)
     from tune.leaderboard import show_status
 
     if not is_url(name):
@@ -199,7 +202,7 @@ def stop(
     """
     from tune.stop_run import stop_run
 
-    name, console = _require(run), open_console()
+    name, console = _require(run, address), open_console()
     if address is None:
         ended, how = stop_run(Path(name)), ""
         how = "" if ended else "it has not ended after 60 s"
@@ -216,10 +219,17 @@ def stop(
     raise typer.Exit(int(not ended))
 
 
-def _require(run: str | None) -> str:
+def _require(run: str | None, address: str | None) -> str:
+    """The run or the job that is meant; with an address it is a job."""
+    if run is None and address is not None:
+        hint = "segtune status with the same --address lists them"
+        raise RunError("command line", [Problem("JOB", "nothing", "the id of a job", hint)])
     if run is None:
         hint = "for a cluster's job, with --address: its id"
         raise RunError("command line", [Problem("RUN", "nothing", "a run directory", hint)])
+    if address is None and run.startswith("segtune-") and not Path(run).exists():
+        hint = "a job of a cluster is found with --address http://head:8265"
+        raise RunError("command line", [Problem("RUN", run, "a run directory", hint)])
     return run
 
 
@@ -235,21 +245,39 @@ def _show_jobs(address: str, job: str | None, console: Console) -> None:
     if not jobs:
         console.print("no jobs of segtune on this cluster", highlight=False)
         return
-    console.print(_table(jobs))
+    _show_table(jobs, console)
     if job is not None:
         console.print(f"run directory: {jobs[0].place}", markup=False, highlight=False)
-        for line in log.splitlines()[-10:]:
+        for line in _last_words(log):
             console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(jobs: list[JobState]) -> Table:
-    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("job", "study", "state", "since"):
-        table.add_column(name, no_wrap=True, overflow="fold")
-    table.add_column("exit", justify="right")
-    table.add_column("how far", no_wrap=True, max_width=_WIDEST_PROGRESS)
+def _last_words(log: str) -> list[str]:
+    """The leaderboard and what follows it, if the log ends with one; else its last lines."""
+    lines = log.splitlines()
+    boards = [number for number, line in enumerate(lines) if _BOARD.match(line)]
+    return lines[boards[-1] :] if boards else lines[-_LAST_LINES:]
+
+
+def _show_table(jobs: list[JobState], console: Console) -> None:
+    """Of the columns only the last gives way: a job's name must be there to copy."""
+    rows = []
     for one in jobs:
         since = datetime.fromtimestamp(one.since).strftime("%Y-%m-%d %H:%M")
         code = "–" if one.exit_code is None else str(one.exit_code)
-        table.add_row(one.job, one.study, one.state, since, code, one.progress)
-    return table
+        rows.append((one.job, one.state, since, code, one.progress))
+    names = ("job", "state", "since", "exit", "how far")
+    widths = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]
+    rest = console.width - sum(widths[:-1]) - 2 * len(names)
+    widths[-1] = min(widths[-1], max(len(names[-1]), rest))
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name, wide in zip(names, widths, strict=True):
+        justify: JustifyMethod = "right" if name == "exit" else "left"
+        table.add_column(name, no_wrap=True, width=wide, justify=justify)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    if sum(widths) + 2 * len(names) <= console.width:
+        console.print(table)
+        return
+    for row in rows:  # a terminal that is narrower than a name, a state and a time
+        console.print("  ".join(row), markup=False, highlight=False, soft_wrap=True)

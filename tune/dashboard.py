@@ -21,6 +21,7 @@ from tune.credentials import settle_token
 __all__ = ["DashboardError", "check_url", "connect", "has_failed", "talking"]
 
 _SECONDS_TO_ANSWER = 10.0
+_PORTS = "its port is 8265 mostly; 6379 is the head's, for segtune run"
 _WANTED = "the dashboard of a running cluster, such as http://head:8265"
 _NO_TOKEN = "put the cluster's token into ~/.ray/auth_token (mode 0600), or name its file in RAY_AUTH_TOKEN_PATH"  # noqa: E501
 _CHATTY = (
@@ -148,10 +149,13 @@ def _ask_version(address: str, token: str | None) -> str:
         error.close()
         found, hint = _explain(error.code, has_token=token is not None)
     except (http.client.HTTPException, ValueError, KeyError, TypeError, ConnectionResetError):
-        found, hint = "something else, which does not answer as a dashboard", ""
+        found, hint = "something else, which does not answer as a dashboard", _PORTS
     except OSError as error:
         reason = getattr(error, "reason", error)
-        found, hint = f"nobody who answers ({reason})", ""
+        found, hint = (
+            f"nobody who answers ({reason})",
+            "is `ray dashboard` or an ssh tunnel running?",
+        )
     raise RunError(address, [Problem("--address", found, _WANTED, hint)])
 
 
@@ -160,4 +164,4 @@ def _explain(code: int, *, has_token: bool) -> tuple[str, str]:
         return "a cluster that asks for a token, and no token here", _NO_TOKEN
     if code in (401, 403):
         return "a cluster that does not know the token that is used here", _NO_TOKEN
-    return f"something else, which answers with HTTP {code}", ""
+    return f"something else, which answers with HTTP {code}", _PORTS

@@ -270,7 +270,8 @@ def _open(url: str, connect: Callable[[], BaseStorage]) -> BaseStorage:
         # drivers have exceptions of their own, so no list of kinds would be complete
         reason = scrub(_reason_of(error), url)
         found = f"{hide_password(url)} ({type(error).__name__}: {reason})"
-        wanted = "the URL of a database that answers, as in sqlite:///search.db"
+        wanted = "the URL of a database that answers"
+        wanted += "" if is_postgres(url) else ", as in sqlite:///search.db"
         raise RunError(
             "command line", [Problem("--storage", found, wanted, _hint(error, url))]
         ) from None

@@ -122,7 +122,8 @@ def knock(address: str) -> None:
         raise _refused(address, token) from None
     except exceptions.RayError as error:
         found = f"{address} ({str(error).splitlines()[0]})"
-        raise wrong_address(found, "the port of a cluster's head, 6379 mostly") from None
+        hint = "8265 is the dashboard's port mostly: that one is for segtune submit"
+        raise wrong_address(found, "the port of a cluster's head, 6379 mostly", hint) from None
 
 
 def _refused(address: str, token: str) -> RunError:

@@ -22,6 +22,8 @@ waits for an answer."""
 
 _WHOLE = {"abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a"}
 """Where an object appears whole or not at all. Elsewhere a file gets another name first."""
+_WITHOUT_KEYS = {"NoCredentialsError", "PartialCredentialsError"}
+_KEYS = "~/.aws, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role; for a job on the head"
 _OF_THIS_DISK = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
 _PACKAGES = {"s3": "'segtune[s3]'", "s3a": "'segtune[s3]'"}
 
@@ -220,6 +222,8 @@ class Remote:
             except UnwritableError:  # of this machine's disk
                 raise
             except Exception as error:  # each library has kinds of its own
+                if type(error).__name__ in _WITHOUT_KEYS:  # nothing is away
+                    raise _refusal(f"{hide_password(self.url)} ({error})", _KEYS) from None
                 if time.monotonic() + pause_s >= until:
                     place = hide_password(posixpath.join(self.url, name))
                     reason = f"{type(error).__name__}: {scrub(_first_line(error), self.url)}"
@@ -237,7 +241,9 @@ _NOTHING = object()
 def _open(url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
-    protocol = url.partition("://")[0]
+    protocol, _, place = url.partition("://")
+    if protocol in ("s3", "s3a") and not place.partition("/")[0]:
+        raise _refusal(f"{url}, without a bucket", "")
     options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     if protocol in ("s3", "s3a"):  # its own patience would be many minutes
         retries = {"max_attempts": 2}

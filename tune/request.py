@@ -89,7 +89,7 @@ class Request:
             )
             found = "a file of SQLite"
         found += ", with a run directory at a URL" if self.mirror is not None else ""
-        found += f", with the cluster at {self.address}" if self.address != "local" else ""
+        found += ", with a cluster" if self.address != "local" else ""
         problem = Problem("--storage", found, "a memory that more than one machine can use", hint)
         raise RunError("command line", [problem])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +22,9 @@ from tune.trial import READY, ROW
 __all__ = ["NodeWatch", "Silence", "Watchdog"]
 
 _LONGEST_TICK_S = 1.0
+_SECONDS_FOR_THE_FIRST = 30.0
+
+log = logging.getLogger("segtune")
 
 
 class Silence(TrialProgressCallback):  # type: ignore[misc]
@@ -39,9 +44,11 @@ class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
 
     def __init__(self, searcher: LedgerSearcher, room: Room) -> None:
         self._searcher, self._room = searcher, room
+        self._patient_until = time.monotonic() + _SECONDS_FOR_THE_FIRST
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process is up, or takes it after another trial."""
+        self._patient_until = math.inf
         actor = trial.temporary_state.ray_actor._actor_id.hex()
         self._searcher.at_work.note_start(trial.trial_id, actor)
 
@@ -51,6 +58,12 @@ class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
         if dead:
             raise NodeLostError(f"{dead} died")
         self._room.look(self._searcher.num_at_work)
+        if time.monotonic() > self._patient_until and self._room.is_joined:
+            self._patient_until = math.inf
+            log.warning(
+                "waiting: the first trial has no place on the cluster yet, or its worker is "
+                "still starting"
+            )
 
 
 @dataclass

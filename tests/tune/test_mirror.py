@@ -243,6 +243,21 @@ def test_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         Remote("s3://bucket/runs")
 
 
+def test_bucket_or_keys_that_are_missing_are_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("s3fs")
+    with pytest.raises(RunError, match="without a bucket"):
+        Remote("s3:///runs")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(RunError, match="AWS_ACCESS_KEY_ID"):
+        Remote("s3://bucket/runs").read("study.yaml")
+
+
 def test_status_of_a_url_shows_what_is_there_and_writes_nothing(
     machine: Open, far: Path, study_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
