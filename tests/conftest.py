@@ -16,6 +16,7 @@ from seglib.data.store import Store
 from tests.faults import FAULTS, TABLE, FaultTable
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))

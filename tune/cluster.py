@@ -34,6 +34,7 @@ _ENVIRONMENT: Final = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000000",
     **ONE_HEAP,
 }
+_TOKEN = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _VITAL = {"gcs_server": "Ray's control process", "raylet": "Ray's node process"}
 
 
@@ -77,24 +78,37 @@ def running_ray(address: str, cpus: int, workers: int | None = None) -> Iterator
 @contextmanager
 def _started(folder: Path, cpus: int, workers: int | None) -> Iterator[None]:
     num_cpus = max(len(os.sched_getaffinity(0)), cpus)
-    os.environ.pop("RAY_AUTH_TOKEN", None)
-    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token_file()))
-    import ray
+    with _own_token():
+        import ray
 
-    take_up_environment()
-    with lean_start(workers or num_cpus // cpus):
-        _init(
-            address="local",
-            num_cpus=num_cpus,
-            include_dashboard=False,
-            object_store_memory=128 * 2**20,
-            _temp_dir=str(folder),
-        )
+        take_up_environment()
+        with lean_start(workers or num_cpus // cpus):
+            _init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                object_store_memory=128 * 2**20,
+                _temp_dir=str(folder),
+            )
+        try:
+            with plain_workers():
+                yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _own_token() -> Iterator[None]:
+    """Within this, Ray's token is ours; a cluster that is joined afterwards has another one."""
+    before = {name: os.environ.pop(name, None) for name in _TOKEN}
+    os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(_token_file()))
     try:
-        with plain_workers():
-            yield
+        yield
     finally:
-        ray.shutdown()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 @contextmanager
