@@ -1,7 +1,6 @@
 """`python -m tests`: every check of the project, then every test; pytest has the last line.
 
-`--quick` leaves out what is slow. Without it two files of tests run at a time, since most of
-them wait for processes. All other words go to pytest. The exit code is
+`--quick` leaves out what is slow. All other words go to pytest. The exit code is
 that of pytest, or 1 when only a check failed.
 """
 
@@ -22,7 +21,6 @@ CHECKS = (
     ("pydoclint", "--quiet", "seglib", "tune"),
 )
 QUICK = ("-m", "not slow and not parity")
-WHOLE = ("--numprocesses", "2", "--dist", "loadgroup")
 
 
 def main(words: list[str]) -> int:
@@ -31,7 +29,7 @@ def main(words: list[str]) -> int:
         print(f"FAILED {name}", flush=True)
     quick = "--quick" in words
     rest = [word for word in words if word != "--quick"]
-    tests = [sys.executable, "-m", "pytest", *(QUICK if quick else WHOLE), *rest]
+    tests = [sys.executable, "-m", "pytest", *(QUICK if quick else ()), *rest]
     code = subprocess.run(tests, cwd=ROOT, check=False).returncode
     return code or int(bool(failed))
 

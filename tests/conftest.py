@@ -16,19 +16,11 @@ from seglib.data.store import Store
 from tests.faults import FAULTS, TABLE, FaultTable
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
         for mark in item.iter_markers("fault"):
             if mark.args not in {(name,) for name in FAULTS}:
                 raise pytest.UsageError(f"{item.nodeid}: no fault {mark.args}; see tests/faults.py")
-
-
-def _group(item: pytest.Item) -> str:
-    """What runs one after another: a file; all clusters, as several at once are too many."""
-    folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    return folder if folder == "cluster" else str(item.path)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
