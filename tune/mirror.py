@@ -26,18 +26,7 @@ from typing import Any
 from seglib.errors import Problem, RunError, UnwritableError
 from tune.far_journal import JOURNAL, FarJournal
 from tune.remote import Remote
-from tune.trial_files import (
-    BEST,
-    CASES,
-    EPOCHS,
-    ERROR,
-    FINAL,
-    LAST,
-    LEGACY,
-    NOTES,
-    RECIPE,
-    trial_folder,
-)
+from tune.trial_files import BEST, CASES, LAST, NOTES, RECIPE, SMALL, trial_folder
 
 __all__ = ["Mirror", "describe_driver"]
 
@@ -54,7 +43,7 @@ FILES = (
     "report.html",
 )
 SECONDS_BETWEEN = 5.0
-_OF_A_TRIAL = (RECIPE, EPOCHS, CASES, NOTES, FINAL, LEGACY, ERROR)
+_OF_A_TRIAL = (RECIPE, *SMALL)
 _SECONDS_FOR_THE_FIRST_ANSWER = 15.0
 _FETCHED_AT_ONCE = 8
 

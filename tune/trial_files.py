@@ -15,6 +15,7 @@ __all__ = [
     "NOTES",
     "OWNER",
     "RECIPE",
+    "SMALL",
     "trial_folder",
 ]
 
@@ -28,6 +29,9 @@ NOTES = "notes.txt"
 RECIPE = "recipe.yaml"
 ERROR = "error.txt"
 OWNER = "owner.txt"
+
+SMALL = (EPOCHS, CASES, NOTES, FINAL, LEGACY, ERROR)
+"""What a trial's process writes for people to read."""
 
 
 def trial_folder(run_dir: Path, number: int) -> Path:

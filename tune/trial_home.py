@@ -26,11 +26,10 @@ from seglib.checkpoint import previous_of
 from seglib.files import write_whole, writing
 from tune.node_store import node_cache
 from tune.remote import Remote
-from tune.trial_files import BEST, CASES, EPOCHS, ERROR, FINAL, LAST, LEGACY, NOTES, OWNER
+from tune.trial_files import BEST, FINAL, LAST, LEGACY, NOTES, OWNER, SMALL
 
 __all__ = ["Superseded", "TrialHome", "at_home"]
 
-_SMALL = (EPOCHS, CASES, NOTES, FINAL, LEGACY, ERROR)
 _TAKEN_UP = (LAST, BEST, NOTES, FINAL, LEGACY)
 
 
@@ -64,7 +63,7 @@ class TrialHome:
             for name in _TAKEN_UP:
                 if name not in there or not self._remote.get(name, self.folder / name):
                     (self.folder / name).unlink(missing_ok=True)
-                elif name in _SMALL:
+                elif name in SMALL:
                     self._put[name] = self._state_of(name)
 
     def require_ours(self) -> None:
@@ -106,7 +105,7 @@ class TrialHome:
         """The same for what is read by people."""
         if self._remote is None:
             return
-        for name in _SMALL:
+        for name in SMALL:
             if not (self.folder / name).exists():
                 if self._put.pop(name, None) is not None:
                     self._remote.remove(name)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.node import SECONDS_TO_START, Node
 
@@ -140,20 +141,9 @@ class Cluster:
     def __exit__(self, *why: object) -> None:
         self.close()
 
-    def _join(
-        self,
-        *,
-        cpus: int = 1,
-        gpus: int | None = None,
-        address: str = "",
-        environment: Mapping[str, str] | None = None,
-        before: Sequence[str] = (),
-    ) -> Node:
+    def _join(self, *, address: str = "", cpus: int = 1, **options: Any) -> Node:
         address = address or f"127.0.0.{self._count + 2}"
-        words = [f"--address={self.address}"]
-        return self._start(
-            words, address, cpus=cpus, gpus=gpus, environment=environment, before=before
-        )
+        return self._start([f"--address={self.address}"], address, cpus=cpus, **options)
 
     def _start(
         self,
