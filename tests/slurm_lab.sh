@@ -14,7 +14,17 @@ mount -t tmpfs none /run
 mkdir -p /run/lab /run/munge
 mkdir -p "$folder"/{work,home,spool,log}
 mount --bind "$folder" /run/lab
+
+# An empty /tmp, save that what runs may lie below it: the environment and the checkout.
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+mkdir /run/kept && cd /run/kept
+for place in "$SEGTUNE_VENV" "$checkout"; do
+  mkdir -p ".$place" && mount --rbind "$place" ".$place"
+done
 mount -t tmpfs -o mode=1777 none /tmp
+for place in "$SEGTUNE_VENV" "$checkout"; do
+  mkdir -p "$place" && mount --rbind ".$place" "$place"
+done
 
 # Slurm looks for addresses that are not loopback's: a bridge that leads nowhere.
 hostname lab

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.registry import _registry as known_to_fsspec
 
 from seglib.checkpoint import save_checkpoint
 from seglib.data.store import Store
@@ -238,7 +240,9 @@ def test_place_that_goes_away_is_waited_for_once(
 
 
 def test_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    # fsspec remembers the class, should another test have used it before
+    monkeypatch.delitem(known_to_fsspec, "s3", raising=False)
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(RunError, match=r"pip install 'segtune\[s3\]', or s3fs"):
         Remote("s3://bucket/runs")
 
