@@ -1,9 +1,12 @@
-"""The command line: `segtune run`, `check`, `data`, `report`, `schema`; see `cli_jobs`, too."""
+"""The command line: `segtune run`, `check`, `fit`, `data`, `report`, `schema`.
+
+Those for after a search are in `cli_models`, those for clusters in `cli_jobs`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +14,8 @@ import typer
 from rich.console import Console
 
 from seglib.errors import Problem, RunError, SegtuneError
-from tune import cli_jobs
-from tune.interruption import Interrupted, Interruption
+from tune import cli_jobs, cli_models
+from tune.interruption import conclude_on_signal
 from tune.request import Request
 from tune.run import run_search
 from tune.suite import describe_suite, is_suite, run_suite
@@ -29,7 +32,8 @@ app = typer.Typer(
     help="Tune a 2-D medical segmentation network, lose nothing, and believe the answer.",
     epilog="First steps: segtune check --space FILE, then segtune run --space FILE.",
 )
-app.add_typer(cli_jobs.app)  # without a name: its commands stand beside those below
+app.add_typer(cli_models.app)  # without a name: its commands stand beside those below
+app.add_typer(cli_jobs.app)
 
 Space = Annotated[
     Path,
@@ -137,7 +141,7 @@ def run(
         _print_plan(request)
         return
     search = run_suite if is_suite(space) else run_search
-    raise typer.Exit(_train(search, request))
+    raise typer.Exit(conclude_on_signal(lambda console, why: search(request, console, why)))
 
 
 @app.command()
@@ -164,7 +168,7 @@ def fit(space: Space, data: Data = None, out: Out = Path("runs"), set_: Set = No
     from tune.alone import fit_alone
 
     request = Request(space, data, out, tuple(set_ or ()))
-    raise typer.Exit(_train(lambda asked, console, _: fit_alone(asked, console), request))
+    raise typer.Exit(conclude_on_signal(lambda console, _: fit_alone(request, console)))
 
 
 @app.command()
@@ -237,23 +241,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _train(act: Callable[[Request, Console, Interruption], int], request: Request) -> int:
-    """Do what may take hours; a signal ends it in order, and the exit code says which."""
-    console, interruption, code = open_console(), Interruption(), 0
-    try:
-        with interruption.listening():
-            code = act(request, console, interruption)
-    except Interrupted:
-        pass
-    except Exception:
-        if not interruption.is_signal:  # else it broke because it was ended
-            raise
-    if interruption.is_signal:
-        console.print("interrupted: the same command goes on from here", style="yellow")
-        return interruption.exit_code
-    return code
 
 
 def _print_plan(request: Request) -> None:

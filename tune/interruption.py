@@ -14,7 +14,11 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interrupted", "Interruption"]
+from rich.console import Console
+
+from tune.surroundings import open_console
+
+__all__ = ["Interrupted", "Interruption", "conclude_on_signal"]
 
 _KINDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_TO_END = 20.0
@@ -98,6 +102,30 @@ class Interruption:
                 yield
         finally:
             self._winds_down = before
+
+
+def conclude_on_signal(act: Callable[[Console, Interruption], int]) -> int:
+    """Do what may take hours; a signal ends it in order, and the exit code says which.
+
+    Args:
+        act: Called with where to show things and with why to wind down; returns its exit code.
+
+    Returns:
+        The exit code.
+    """
+    console, interruption, code = open_console(), Interruption(), 0
+    try:
+        with interruption.listening():
+            code = act(console, interruption)
+    except Interrupted:
+        pass
+    except Exception:
+        if not interruption.is_signal:  # else it broke because it was ended
+            raise
+    if interruption.is_signal:
+        console.print("interrupted: the same command goes on from here", style="yellow")
+        return interruption.exit_code
+    return code
 
 
 def _pass_over(hook: Callable[[Any], object], unraisable: Any) -> None:

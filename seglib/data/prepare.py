@@ -105,6 +105,8 @@ def prepare(
             channels=dataset.channels,
             image_size=spec.image_size,
             **SCALES[dataset.normalise]._asdict(),
+            normalise=dataset.normalise,
+            window_hu=spec.window_hu,
             layout=dataset.layout,
             phantom=source is None,
             divisions=dataset.divisions,

@@ -22,6 +22,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seglib.data.dataset import Division
+from seglib.data.spec import WINDOWS
 from seglib.errors import DataError, Problem
 from seglib.files import checksum
 from seglib.target import Target
@@ -36,7 +37,7 @@ __all__ = [
     "StoreInfo",
 ]
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 """Raised when the files of a store change their meaning."""
 
 ARRAYS = ("images.npy", "masks.npy")
@@ -51,7 +52,8 @@ class StoreInfo(BaseModel):
     """What a store holds, in words and numbers; the content of ``store.json``.
 
     ``scale`` and ``offset`` turn stored values into what the network sees:
-    ``image = uint8 * scale + offset``; the byte ``fill`` holds no image. The spacings of
+    ``image = uint8 * scale + offset``; the byte ``fill`` holds no image. ``normalise`` and
+    ``window_hu`` say how values came to bytes, as new images must, too. The spacings of
     the index are in ``unit``: pixels of the source where its files do not say how large
     one is. The last five fields are filled in when the store is written.
     """
@@ -66,6 +68,8 @@ class StoreInfo(BaseModel):
     offset: float
     layout: str
     fill: int = 0
+    normalise: Literal["zscore", "percentile", "window", "none"] = "percentile"
+    window_hu: tuple[float, float] = WINDOWS["wide"]
     phantom: bool = False
     unit: Literal["mm", "px"] = "mm"
     notes: tuple[str, ...] = ()
