@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+from seglib.architecture_cost import LIBRARY_GB, cost_of
+from seglib.architectures import architecture_of, count_halvings
 from seglib.processor import has_fast_bf16
 from seglib.recipe import Recipe
 
@@ -32,7 +34,7 @@ _HALF_WEIGHTS = 2 * (_FLOAT // 2)
 
 
 def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> int:
-    """Trainable parameters of the recipe's U-Net, exactly.
+    """Trainable parameters of the recipe's network, exactly.
 
     Args:
         recipe: Which network.
@@ -42,6 +44,8 @@ def count_parameters(recipe: Recipe, *, num_channels: int, num_logits: int) -> i
     Returns:
         Their number.
     """
+    if recipe.architecture != "unet":
+        return cost_of(recipe, num_channels=num_channels, num_logits=num_logits).weights
     widths = _widths(recipe)
     total = sum(
         _block_parameters(before, width, recipe)
@@ -125,7 +129,8 @@ def estimate_memory_gb(
         return (total + tensors) / 1e9
     if _is_half(recipe, on_gpu=False):
         total += weights * _HALF_WEIGHTS
-    return (total + tensors * _GAPS + _PROCESS) / 1e9
+    loaded = LIBRARY_GB[architecture_of(recipe).library]
+    return (total + tensors * _GAPS + _PROCESS) / 1e9 + loaded
 
 
 def _is_half(recipe: Recipe, *, on_gpu: bool) -> bool:
@@ -139,9 +144,17 @@ def _tensors(
     recipe: Recipe, *, num_channels: int, num_logits: int, image_size: int, on_gpu: bool
 ) -> Iterator[tuple[float, float]]:
     """Bytes that an image takes in each kind of tensor of a training step, and how many."""
-    multiple = 1 << recipe.depth
+    multiple = 1 << count_halvings(recipe)
     side = math.ceil(image_size / multiple) * multiple
     number = _FLOAT / 2 if _is_half(recipe, on_gpu=on_gpu) else _FLOAT
+    yield image_size**2 * num_channels * _FLOAT, 1
+    yield image_size**2 * _INT64, 1  # the mask
+    yield image_size**2 * num_logits * _FLOAT, 4  # logits, truth, probabilities, their product
+    if recipe.architecture != "unet":
+        cost = cost_of(recipe, num_channels=num_channels, num_logits=num_logits)
+        yield side**2 * cost.kept * number, 1
+        yield side**2 * cost.top * number, 2  # gradients
+        return
     maps_per_conv = 1 if recipe.norm == "none" else 2  # what comes out, and what it is made into
     copies = 2 if recipe.dropout else 1  # dropout keeps its noise
     for level, width in enumerate(_widths(recipe)):
@@ -156,6 +169,3 @@ def _tensors(
             yield one, 2 * maps_per_conv
     gradients = 4 if recipe.residual else 2  # those of both ways wait for each other
     yield side**2 * recipe.base_filters * number, gradients
-    yield image_size**2 * num_channels * _FLOAT, 1
-    yield image_size**2 * _INT64, 1  # the mask
-    yield image_size**2 * num_logits * _FLOAT, 4  # logits, truth, probabilities, their product

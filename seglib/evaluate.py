@@ -23,11 +23,18 @@ from seglib.legacy import LegacyTally
 from seglib.memory import shrink_to_fit
 from seglib.metrics import Scores, Tally, mask_planes, predict_planes
 from seglib.micro_batch import finest_logits
+from seglib.networks import build_network
 from seglib.recipe import Recipe
 from seglib.surface import surface_distances
-from seglib.unet import UNet
 
-__all__ = ["SURFACE_TOLERANCE", "Evaluation", "evaluate", "load_model", "score_rows"]
+__all__ = [
+    "SURFACE_TOLERANCE",
+    "Evaluation",
+    "evaluate",
+    "load_model",
+    "predict_rows",
+    "score_rows",
+]
 
 SURFACE_TOLERANCE = 2.0
 """Distance up to which a surface counts as found, in the store's unit: 2 mm or 2 pixels."""
@@ -105,7 +112,7 @@ def score_rows(
     return tally.scores(), float(total) / max(len(rows), 1)
 
 
-def load_model(checkpoint: Path, store: Store, device: torch.device) -> tuple[UNet, Recipe]:
+def load_model(checkpoint: Path, store: Store, device: torch.device) -> tuple[nn.Module, Recipe]:
     """The network of a checkpoint, ready to predict, and the recipe it was trained by.
 
     Args:
@@ -118,14 +125,60 @@ def load_model(checkpoint: Path, store: Store, device: torch.device) -> tuple[UN
 
     Raises:
         CheckpointError: The file cannot be read.
-        InfeasibleError: The store lacks a channel that the network sees.
+        InfeasibleError: The store lacks a channel that the network sees, or the library that
+            it comes from is not here.
     """
     state, _ = load_checkpoint(checkpoint)
     recipe = Recipe.model_validate_json(state["recipe"])
     num_channels = len(recipe.seen_channels(store.channels))
-    model = UNet(recipe, num_channels=num_channels, num_logits=store.target.num_logits)
+    model = build_network(recipe, num_channels=num_channels, num_logits=store.target.num_logits)
     model.load_state_dict(state["model"])
     return model.to(device).eval(), recipe
+
+
+@torch.no_grad()
+def predict_rows(
+    checkpoint: Path, store: Store, rows: NDArray[np.int64], *, device: torch.device | None = None
+) -> NDArray[np.bool_]:
+    """What a network marks on some slices, decided as :func:`evaluate` decides it.
+
+    Args:
+        checkpoint: A file written by ``Epoch.save``.
+        store: Where the slices are.
+        rows: Which of them.
+        device: Where to run; the best there is if not given.
+
+    Returns:
+        A plane for each slice and class.
+
+    Shape:
+        - returns: ``(len(rows), K, H, W)``
+
+    Raises:
+        CheckpointError: The file cannot be read.
+        InfeasibleError: The store lacks a channel that the network sees, or memory ran
+            out with one slice at a time.
+    """
+    device = device or choose_device()
+    model, recipe = load_model(checkpoint, store, device)
+    autocast = build_autocast(recipe.precision, device)
+    channels = recipe.seen_channels(store.channels)
+
+    def attempt(size: int) -> NDArray[np.bool_]:
+        planes = []
+        for batch in iterate(store, rows, batch_size=size, channels=channels, device=device):
+            logits = finest_logits(model, batch.image, size, autocast)
+            planes.append(predict_planes(logits, store.target).cpu().numpy())
+        return np.concatenate(planes)
+
+    return shrink_to_fit(
+        attempt,
+        recipe.batch_size,
+        most=len(rows),
+        recipe=recipe,
+        image_size=store.image_size,
+        device=device,
+    )
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 import torch
 
+from seglib.architectures import means_something
 from seglib.device import reset_peak_memory
 from seglib.errors import InfeasibleError
 from seglib.recipe import Recipe
@@ -91,10 +92,20 @@ def shrink_to_fit(
             torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
         if size == 1:
             raise InfeasibleError(
-                f"out of memory with one image at a time; lower image_size {image_size}, "
-                f"base_filters {recipe.base_filters} or depth {recipe.depth} ({reason})"
+                f"out of memory with one image at a time; lower image_size {image_size}"
+                f"{_other_ways(recipe)} ({reason})"
             )
         size = -(-min(size, most) // 2)
+
+
+def _other_ways(recipe: Recipe) -> str:
+    """What of the recipe makes a smaller network, or another one."""
+    names = [
+        f"{name} {getattr(recipe, name)}"
+        for name in ("base_filters", "depth")
+        if means_something(name, recipe.architecture)
+    ]
+    return f", {' or '.join(names)}" if names else f", or take another than {recipe.encoder}"
 
 
 def give_back(device: torch.device) -> None:

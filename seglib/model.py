@@ -65,7 +65,7 @@ class PostProcess(BaseModel):
     """From probabilities to masks; chosen on validation cases only.
 
     Args:
-        thresholds: For each class, the probability from which a pixel belongs to it. Organs
+        thresholds: For each class, the probability above which a pixel belongs to it. Organs
             exclude each other: their most probable class wins, and this is not asked.
         smallest: For each class, the size below which a connected part is removed: mm3 of a
             volume, mm2 of a picture, in the unit of the spacing.

@@ -9,7 +9,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from seglib.errors import InfeasibleError
 
-__all__ = ["LOSS_NAMES", "LossName", "Recipe"]
+__all__ = ["LOSS_NAMES", "ArchitectureName", "EncoderName", "LossName", "Recipe"]
+
+ArchitectureName = Literal[
+    "unet",
+    "monai_basicunet",
+    "monai_attention_unet",
+    "monai_dynunet",
+    "monai_segresnet",
+    "smp_unet",
+    "smp_unetplusplus",
+    "smp_fpn",
+    "smp_deeplabv3plus",
+]
+EncoderName = Literal["resnet18", "resnet34", "efficientnet-b0", "mobilenet_v2"]
 
 LossName = Literal[
     "bce", "ce", "dice", "dice_bce", "dice_ce", "tversky", "focal", "focal_tversky", "topk_ce"
@@ -35,7 +48,15 @@ class Recipe(BaseModel):
         "all", description="what the network sees: all, or names of the data's channels joined by +"
     )
 
-    # network
+    # network; which of these fields mean something is said in seglib/architectures.py
+    architecture: ArchitectureName = Field(
+        "unet",
+        description="kind of network: ours, or one of MONAI or segmentation_models.pytorch, which "
+        "need the extra segtune[monai]",
+    )
+    encoder: EncoderName = Field(
+        "resnet18", description="way down of the smp networks; its weights start at random"
+    )
     base_filters: int = Field(32, ge=2, le=256, description="filters of the first level")
     depth: int = Field(4, ge=1, le=7, description="times the image is halved")
     norm: Literal["batch", "instance", "group", "none"] = Field(

@@ -14,6 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from seglib.architectures import (
+    has_dropout_before_batch_norm,
+    means_something,
+    normalises_images,
+    why_impossible,
+)
 from seglib.batch_norm import recompute_statistics
 from seglib.data.loader import Batch, num_steps
 from seglib.data.store import Store
@@ -25,11 +31,11 @@ from seglib.losses import build_loss
 from seglib.memory import shrink_to_fit
 from seglib.metrics import Scores, Tally, mask_planes, predict_planes
 from seglib.micro_batch import Accumulator
+from seglib.networks import build_network
 from seglib.optim import build_optimizer, learning_rate_at, step_if
 from seglib.recipe import Recipe
 from seglib.seeds import derive_seed
 from seglib.step_record import StepRecord
-from seglib.unet import UNet
 
 __all__ = ["TrainPass", "Training"]
 
@@ -87,22 +93,21 @@ class Training:
         device: torch.device,
         compile_mode: str | None = None,
     ) -> None:
-        if store.image_size < 2 ** (recipe.depth + 1):
-            raise InfeasibleError(
-                f"depth {recipe.depth} leaves less than 2 pixels of a {store.image_size} px image"
-            )
+        if reason := why_impossible(recipe, store.image_size):
+            raise InfeasibleError(reason)
         self.recipe, self.store, self.train = recipe, store, train
         self.seed, self.device = seed, device
         self.inputs = Inputs(recipe, store, seed=seed, device=device)
+        undecided = recipe.lab_exact and means_something("lab_exact", recipe.architecture)
         with _seeded(derive_seed(seed, "weights"), device):
-            model = UNet(
+            model = build_network(
                 recipe,
                 num_channels=len(self.inputs.channels),
                 num_logits=store.target.num_logits,
-                shares=None if recipe.lab_exact else _shares(store, train),
+                shares=None if undecided else _shares(store, train),
             )
         # Instance normalisation is faster in the plain order on a CPU, all else in channels-last.
-        plain = device.type == "cpu" and recipe.norm in ("instance", "group")
+        plain = device.type == "cpu" and normalises_images(recipe)
         order = torch.contiguous_format if plain else torch.channels_last
         self.model = model.to(device=device, memory_format=order)  # type: ignore[call-overload]
         self.network: nn.Module = self.model
@@ -196,7 +201,8 @@ class Training:
         def attempt(micro_batch: int) -> tuple[Scores, float]:
             self.score_batch = micro_batch
             self.model.eval()
-            if recipe.norm == "batch" and recipe.dropout and recipe.norm_statistics == "recomputed":
+            recomputed = recipe.norm_statistics == "recomputed"
+            if recomputed and has_dropout_before_batch_norm(recipe):
                 self._recompute_statistics(number)
             return score_rows(
                 self.network,

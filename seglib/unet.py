@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from seglib.recipe import Recipe
 
-__all__ = ["UNet"]
+__all__ = ["UNet", "pad_to_multiple", "start_from_shares"]
 
 
 class UNet(nn.Module):
@@ -74,14 +74,12 @@ class UNet(nn.Module):
         for part in (self.encoder, self.rise, self.decoder):
             part.apply(_initialise)
         if shares is not None:
-            start = torch.tensor(shares).clamp(1e-4, 0.5).logit()
-            for head in self.heads:
-                nn.Module.get_parameter(head, "bias").data.copy_(start)
+            start_from_shares(self.heads, shares)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Logits for an image batch; see the class for shapes."""
         height, width = image.shape[-2:]
-        x = _pad_to_multiple(image, 2**self.depth)
+        x = pad_to_multiple(image, 2**self.depth)
         skips: list[Tensor] = []
         for level, block in enumerate(self.encoder):
             if level > 0:
@@ -97,7 +95,7 @@ class UNet(nn.Module):
         wanted = self.heads if self.training else self.heads[:1]
         logits = [head(x) for head, x in zip(wanted, finest_first, strict=False)]
         return [
-            x[..., : math.ceil(height / 2**level), : math.ceil(width / 2**level)]
+            x[..., : -(-height // 2**level), : -(-width // 2**level)]
             for level, x in enumerate(logits)
         ]
 
@@ -143,7 +141,32 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def _pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+def start_from_shares(heads: Iterable[nn.Module], shares: Sequence[float]) -> None:
+    """Make an untrained network predict the shares of the classes.
+
+    Args:
+        heads: Its last convolutions, with biases.
+        shares: Share of the pixels that each output channel holds.
+    """
+    start = torch.tensor(shares).clamp(1e-4, 0.5).logit()
+    for head in heads:
+        head.get_parameter("bias").data.copy_(start)
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Repeat an image's last row and column until its sides are multiples of a number.
+
+    Args:
+        image: A batch.
+        multiple: In pixels.
+
+    Returns:
+        The batch; itself where nothing is missing.
+
+    Shape:
+        - image: ``(B, C, H, W)``
+        - returns: ``(B, C, H', W')``
+    """
     height, width = image.shape[-2:]
     bottom, right = -height % multiple, -width % multiple
     if bottom or right:

@@ -34,7 +34,7 @@ MOST_LINES = 300
 MOST_LINES_OF_A_BODY = 40
 MOST_POSITIONAL = 4
 JUNK_DRAWERS = {"base", "common", "helpers", "misc", "util", "utils"}
-README_COMMAND = re.compile(r"(?:\S*/)?(?:segtune|python3? tune/run\.py)(?= |$)")
+OUR_COMMAND = re.compile(r"(?:\S*/)?(?:segtune|python3? tune/run\.py)(?= |$)")
 MACHINE = re.compile(
     r"(?<![\w.~>)}])/(?:home|root|Users|work|workspace|mnt|scratch)/"
     r"|pypi\.org|pythonhosted\.org|download\.pytorch\.org|--(?:extra-)?index-url"
@@ -165,7 +165,7 @@ def test_models_are_frozen_and_refuse_unknown_keys():
 def test_every_library_that_is_imported_is_pinned(kind):
     table = project()
     extras = table["optional-dependencies"]
-    chosen = ("aws", "cluster", "s3", *(("dev", "fuzz", "parity") if kind == "dev" else ()))
+    chosen = ("aws", "cluster", "export", "s3", *(("dev", "fuzz", "parity") if kind == "dev" else ()))
     pins = [*table["dependencies"], *(pin for extra in chosen for pin in extras[extra])]
     pins = [pin for pin in pins if not pin.startswith("segtune[")]  # another of these extras
     assert all(re.search(r"==\d", pin) for pin in pins)
@@ -201,24 +201,31 @@ def test_files_name_no_machine_and_no_package_server():
     assert found == []
 
 
-def readme_commands() -> list[str]:
-    """The product's own commands in the README's shell blocks, prompts and joins taken away."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands_in(guide: Path) -> list[str]:
+    """The product's own commands in a guide's shell blocks, prompts and joins taken away."""
+    text = guide.read_text(encoding="utf-8")
     blocks = re.findall(r"^ *```(?:console|bash|sh)\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     parts = [part.strip().removeprefix("$ ") for line in lines for part in line.split("&&")]
-    return [part for part in parts if README_COMMAND.match(part)]
+    return [part for part in parts if OUR_COMMAND.match(part)]
 
 
-def test_readme_commands_are_understood():
-    lines = readme_commands()
-    assert any("tune/run.py --space searchspaces/brats.yaml" in line for line in lines)
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_commands_of_a_guide_are_understood(guide):
     group = typer.main.get_command(app)
-    for line in lines:
-        words = shlex.split(README_COMMAND.sub("", line), comments=True)
+    for line in commands_in(guide):
+        words = shlex.split(OUR_COMMAND.sub("", line), comments=True)
         if "run.py" in line:
             words.insert(0, "run")
         name, *rest = [word for word in words if word != "--help"]
         with group.commands[name].make_context(name, rest) as context:
             space = str(context.params.get("space"))
         assert (ROOT / space).exists() or not space.startswith("searchspaces"), line
+
+
+def test_readme_begins_with_the_main_job():
+    first = commands_in(ROOT / "README.md")[0]
+    assert first.endswith("tune/run.py --space searchspaces/brats.yaml")

@@ -1,7 +1,7 @@
 """Agenda: the trials that a study file names beforehand, held against those of the ledger.
 
-A trial is known by its recipe and its seed, not by its place in a list: a study file
-that gains a point or a seed gains trials, and what was trained stays what it was.
+A trial is known by its recipe, its seed and its fold, not by its place in a list: a study
+file that gains a point or a seed gains trials, and what was trained stays what it was.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tune.entries import NAMES, recipe_key
 from tune.study_file import StudyFile
 from tune.study_parameters import whole_domain
+from tune.study_parts import Fold
 
 __all__ = [
     "LEFT_OUT",
@@ -28,6 +29,8 @@ __all__ = [
 
 LEFT_OUT = "left out of the study file"
 
+Key = tuple[str, int | None, Fold | None]
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -37,24 +40,26 @@ class Planned:
         origin: ``default``, ``point``, ``grid`` or ``sampler``.
         values: Of the searched parameters that count.
         seed: Which of the study's seeds it is for; None for a seed of its own.
+        fold: Which of the study's folds validates; None for the split's own parts.
     """
 
     origin: str
     values: dict[str, Any]
     seed: int | None = None
+    fold: Fold | None = None
 
     @property
-    def key(self) -> tuple[str, int | None]:
+    def key(self) -> Key:
         """What it is known by. There is one default, however the space was edited."""
         name = "default" if self.origin == "default" else recipe_key(self.values)
-        return name, self.seed
+        return name, self.seed, self.fold
 
 
 def list_planned(file: StudyFile) -> list[Planned]:
     """What is tried first, each recipe once: the default, then the points; or the whole grid.
 
-    A grid goes through all its rows under the first seed, then under the next: ended
-    early, it has compared them all.
+    A grid goes through all its rows under the first seed and fold, then under the next:
+    ended early, it has compared them all.
 
     Args:
         file: The study file.
@@ -63,8 +68,11 @@ def list_planned(file: StudyFile) -> list[Planned]:
         The trials in their order.
     """
     if file.method == "grid":
-        seeds = file.seeds or (None,)
-        return [Planned("grid", row.values, seed) for seed in seeds for row in file.rows]
+        return [
+            Planned("grid", row.values, *training)
+            for training in file.trainings
+            for row in file.rows
+        ]
     planned = [Planned("default", file.default_point())]
     for partial in file.points:
         point = file.full_point(partial)
@@ -112,13 +120,14 @@ def add_trial(study: optuna.Study, one: Planned, notes: Mapping[str, Any] | None
     point = optuna.trial.FixedTrial({name: one.values[name] for name in domains})
     for name, domain in domains.items():
         domain.suggest(point, name)
-    seed = {} if one.seed is None else {"seed": one.seed}
+    given = {"seed": one.seed, "fold": one.fold}
+    training = {name: value for name, value in given.items() if value is not None}
     study.add_trial(
         optuna.create_trial(
             state=TrialState.WAITING,
             params=point.params,
             distributions=point.distributions,
-            user_attrs={"origin": one.origin, "values": one.values, **seed},
+            user_attrs={"origin": one.origin, "values": one.values, **training},
             system_attrs=dict(notes or {}),
         )
     )
@@ -159,10 +168,10 @@ def add_extension(study: optuna.Study, trial: FrozenTrial, epochs: int) -> int:
     return study.get_trials(deepcopy=False)[-1].number
 
 
-def _key(trial: FrozenTrial) -> tuple[str, int | None]:
+def _key(trial: FrozenTrial) -> Key:
     attrs = trial.user_attrs
     values = attrs.get("recipe", attrs.get("values", {}))
-    return Planned(attrs.get("origin", "sampler"), values, attrs.get("seed")).key
+    return Planned(attrs.get("origin", "sampler"), values, attrs.get("seed"), attrs.get("fold")).key
 
 
 def _is_left_out(trial: FrozenTrial, file: StudyFile, planned: Sequence[Planned]) -> bool:

@@ -35,7 +35,9 @@ def announce(ledger: Ledger, store: Store, job: Job, *, num_locked: int, console
         f"{', '.join(store.channels)} -> {', '.join(store.target.classes)}",
         f"split: {len(job.split.train)} train, {len(job.split.val)} validation, "
         f"{num_locked} locked for testing ({unit})",
-    ]
+        *(f"fold {fold}: {len(part.train)} train, {len(part.val)} validation"
+          + ", which are seen in training" * (fold == "all") for fold, part in job.folds.items()),
+    ]  # fmt: skip
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=not console.is_terminal)
     where = f"{job.url}, with a working copy in {job.run_dir}" if job.url else str(job.run_dir)

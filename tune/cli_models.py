@@ -76,7 +76,10 @@ def retrain(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder of run directories.", show_default="runs"
+            "--out",
+            metavar="DIR",
+            help="Folder of run directories.",
+            show_default="beside the search",
         ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Networks.")] = 3,

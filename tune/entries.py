@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from seglib.errors import Problem, RunError, printable
 from seglib.recipe import Recipe
+from tune.study_parts import Fold
 
 __all__ = [
     "NAMES",
@@ -27,6 +28,8 @@ __all__ = [
 
 NAMES = "points"
 """Where a study keeps its points' names, by the key of their recipe."""
+
+_LATER = ("architecture", "encoder")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Entry:
         point: Name of the row of a grid that it trains; empty if that has none.
         seed: Which of the study's seeds it is for; None for a seed of its own.
         extends: The trial that this one goes on from, after that one was complete; or None.
+        fold: Which of the study's folds validates; None for the split's own parts.
     """
 
     number: int
@@ -58,11 +62,19 @@ class Entry:
     point: str = ""
     seed: int | None = None
     extends: int | None = None
+    fold: Fold | None = None
 
 
 def recipe_key(values: Mapping[str, Any]) -> str:
-    """The same for values that make the same recipe, however many of them are given."""
-    whole = {**Recipe().model_dump(), **values}
+    """The same for values that make the same recipe, however many of them are given.
+
+    Fields that came later are left out at their default: ledgers of before know no other key.
+    """
+    defaults = Recipe().model_dump()
+    whole = {**defaults, **values}
+    for name in _LATER:
+        if whole[name] == defaults[name]:
+            del whole[name]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -94,6 +106,7 @@ def to_entry(trial: FrozenTrial, names: Mapping[str, str]) -> Entry:
         point=names.get(recipe_key(values), "") if names else "",
         seed=attrs.get("seed"),
         extends=attrs.get("extends"),
+        fold=attrs.get("fold"),
     )
 
 
@@ -176,6 +189,7 @@ class _Attrs(BaseModel):
     reason: str = ""
     stopped_at: int = 0
     seed: int | None = None
+    fold: Fold | None = None
     extends: int | None = None
 
 

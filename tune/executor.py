@@ -23,6 +23,7 @@ from tune.patience import Patience
 from tune.probe import marked, versions_here
 from tune.remote import PATIENCE_S
 from tune.room import Room
+from tune.study_parts import Fold
 from tune.temporary import temporary_folder
 from tune.trial_files import trial_folder
 
@@ -69,6 +70,7 @@ class Job:
         patience: How long a trial may be silent before it counts as hung.
         compile: Whether networks are compiled where they train on a GPU.
         precision: Number format of recipes that leave it open; None for what each device takes.
+        folds: Which groups train and validate in trials that are for a fold.
     """
 
     run_dir: Path
@@ -87,6 +89,7 @@ class Job:
     patience: Patience = field(default_factory=Patience)
     compile: bool = False
     precision: str | None = None
+    folds: Mapping[Fold, Split] = field(default_factory=dict)
 
     def folder(self, number: int) -> Path:
         """Where a trial keeps its files."""
@@ -105,7 +108,7 @@ class Job:
             "private": self.url is not None and self.address != "local",
             "store": self.store_url or str(self.store),
             "store_key": self.store_key,
-            "split": asdict(self.split),
+            "split": asdict(self.split if order.fold is None else self.folds[order.fold]),
             "metric": ledger.file.metric.name,
             "maximize": ledger.file.metric.goal == "maximize",
             "threads": self.cpus,

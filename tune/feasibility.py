@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from seglib.architectures import why_impossible
 from seglib.cost import count_parameters, estimate_memory_gb
 from seglib.errors import InfeasibleError
 from seglib.recipe import Recipe
@@ -34,8 +35,8 @@ def why_infeasible(
     Returns:
         The reason, in words for the user.
     """
-    if image_size < 2 ** (recipe.depth + 1):
-        return f"depth {recipe.depth} leaves less than 2 pixels of a {image_size} px image"
+    if reason := why_impossible(recipe, image_size):
+        return reason
     try:
         num_channels = len(recipe.seen_channels(channels))
     except InfeasibleError as error:

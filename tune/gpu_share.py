@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from seglib.architectures import why_impossible
 from seglib.cost import estimate_memory_gb
 from seglib.errors import InfeasibleError
 from seglib.recipe import Recipe
@@ -29,9 +30,10 @@ CONTEXT_GB: Final = 0.6
 USABLE: Final = 0.9
 """Share of a GPU that is planned with: the allocator leaves gaps, predictions err."""
 
-# What a trial's memory depends on; it grows with each, whatever the others are.
+# What a trial's memory depends on; it grows with each, whatever the others are. The kind of
+# network comes first of all, as it says which of the others count.
 _KNOBS: Final = (
-    "base_filters", "depth", "batch_size", "precision", "norm", "dropout", "residual",
+    "encoder", "base_filters", "depth", "batch_size", "precision", "norm", "dropout", "residual",
     "deep_supervision", "optimizer", "lab_exact", "channels",
 )  # fmt: skip
 
@@ -135,7 +137,7 @@ def largest_memory_gb(
             num_channels = len(recipe.seen_channels(channels))
         except InfeasibleError:
             return 0.0  # never started
-        if image_size < 2 ** (recipe.depth + 1):
+        if why_impossible(recipe, image_size):
             return 0.0  # nor this
         return estimate_memory_gb(
             recipe,

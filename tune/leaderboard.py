@@ -134,14 +134,19 @@ def render_leaderboard(
     """
     demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
     cases = f"{table['num_cases'].max():.0f} " if "num_cases" in table else ""
-    title = f"{study.name}: best {study.metric.name} per trial on {cases}validation cases{demo}"
+    cases = "the " if study.folds else cases  # folds differ in size
+    where = (
+        " THAT IT WAS TRAINED ON" if study.folds == "all" else " of its fold" * bool(study.folds)
+    )
+    title = f"{study.name}: best {study.metric.name} per trial on {cases}validation cases"
+    title += where + demo
     view = Table(
         title=title, title_justify="left", title_style="bold", header_style="bold",
         box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=settings,
     )  # fmt: skip
     classes = class_columns(table)
     classes = classes if len(classes) > 1 else []
-    labels = [name for name in ("point", "seed") if name in table]
+    labels = [name for name in ("point", "seed", "fold") if name in table]
     longest = max((len(_origin(origin)) for origin in table["origin"]), default=0)
     view.add_column("trial", no_wrap=True, min_width=len(f"{table['trial'].max()}") + longest)
     for name in labels:

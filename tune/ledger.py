@@ -20,6 +20,7 @@ from tune.history import History
 from tune.one_writer import spare_reading
 from tune.strategies import build_pruner
 from tune.study_file import StudyFile
+from tune.study_parts import Fold
 from tune.teller import Tally, Teller
 
 __all__ = ["Entry", "Ledger", "Order"]
@@ -38,12 +39,14 @@ class Order:
         recipe: What to train.
         seed: Of this trial.
         num_reported: Epochs that the ledger already holds.
+        fold: Which fold validates; None for the split's own parts.
     """
 
     number: int
     recipe: Recipe
     seed: int
     num_reported: int
+    fold: Fold | None = None
 
 
 class Ledger:
@@ -263,7 +266,8 @@ class Ledger:
         if "recipe" not in attrs:
             trial.set_user_attr("recipe", recipe.model_dump())
         seed = self.file.trial_seed(self._first_of(known).number, attrs.get("seed"))
-        return Order(trial.number, recipe, seed, len(known.intermediate_values))
+        known_rows = len(known.intermediate_values)
+        return Order(trial.number, recipe, seed, known_rows, attrs.get("fold"))
 
     def _first_of(self, trial: FrozenTrial) -> FrozenTrial:
         """The trial with which an extended one began."""

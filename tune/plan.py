@@ -93,6 +93,9 @@ def _search(study: StudyFile) -> str:
     size = "unbounded" if count is None else f"{count} trials"
     if study.method == "grid":
         seeds = f" x {len(study.seeds)} seeds" if study.seeds else ""
+        seeds += (
+            f" x {len(study.folds)} folds" if isinstance(study.folds, tuple) and study.folds else ""
+        )
         points = "1 point" if len(study.rows) == 1 else f"{len(study.rows)} points"
         size = f"{points}{seeds}: {size}"
     given = study.points and study.method != "grid"
@@ -109,7 +112,14 @@ def _points(study: StudyFile) -> list[tuple[str, str]]:
     text = f"all {count} rows" if count > 1 else "the one row"
     text += " of the product" + (f", {beside} beside it" if beside else "")
     seeds = f"{', '.join(map(str, study.seeds))}; every point under one, then under the next"
-    return [("points", text), *([("seeds", seeds)] if study.seeds else [])]
+    lines = [("points", text), *([("seeds", seeds)] if study.seeds else [])]
+    return [*lines, ("folds", _folds(study))] if study.folds else lines
+
+
+def _folds(study: StudyFile) -> str:
+    if study.folds == "all":
+        return "all: training and validation part train; scored on the latter, which is then seen"
+    return f"{', '.join(map(str, study.folds))}; each validates once, the others train"
 
 
 def _data(request: Request, study: StudyFile) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 from seglib.recipe import Recipe
 from tune.entries import Entry, recipe_key
 from tune.study import StudyFile
+from tune.study_parts import Fold
 
 __all__ = [
     "PointScore",
@@ -57,6 +58,8 @@ def build_leaderboard(study: StudyFile, entries: Sequence[Entry]) -> pd.DataFram
     table = table.reindex(columns=columns)
     if "seed" in table:
         table["seed"] = table["seed"].astype("Int64")  # whole, also beside trials without
+    if "fold" in table:
+        table["fold"] = [None if pd.isna(fold) else str(fold) for fold in table["fold"]]
     return table.sort_values(
         ["score", "trial"],
         ascending=[study.metric.goal == "minimize", True],
@@ -102,7 +105,8 @@ class PointScore:
         name: Of the point; empty if the row has none.
         values: Of its parameters.
         recipe: All its knobs.
-        scores: Best epoch of each trial, by seed; None is the seed of a trial's own.
+        scores: Best epoch of each trial, by seed, with folds the mean over all of them; None
+            is the seed of a trial's own.
     """
 
     name: str
@@ -126,17 +130,21 @@ def score_points(study: StudyFile, entries: Sequence[Entry]) -> list[PointScore]
     Returns:
         One per row, also for rows that no trial has ended of.
     """
-    seeds = study.seeds or (None,)
-    found: dict[str, dict[int | None, float]] = {}
+    found: dict[tuple[str, int | None], dict[Fold | None, float]] = {}
     for entry in entries:
         row = best_row(study, entry)
-        if row is not None and entry.state in ("COMPLETE", "PRUNED") and entry.seed in seeds:
-            found.setdefault(recipe_key(entry.recipe), {})[entry.seed] = row["score"]
-    return [
-        PointScore(row.name, row.values, Recipe(**row.values).model_dump(),
-                   found.get(recipe_key(row.values), {}))
-        for row in study.rows
-    ]  # fmt: skip
+        wanted = (entry.seed, entry.fold) in study.trainings
+        if row is not None and entry.state in ("COMPLETE", "PRUNED") and wanted:
+            found.setdefault((recipe_key(entry.recipe), entry.seed), {})[entry.fold] = row["score"]
+    means = {key: fmean(parts.values()) for key, parts in found.items()
+             if len(parts) == len(study.parts)}  # fmt: skip
+    points = []
+    for point in study.rows:
+        key = recipe_key(point.values)
+        scores = {seed: mean for (of, seed), mean in means.items() if of == key}
+        recipe = Recipe(**point.values).model_dump()
+        points.append(PointScore(point.name, point.values, recipe, scores))
+    return points
 
 
 def older_entries(study: StudyFile, entries: Sequence[Entry]) -> list[Entry]:
@@ -147,7 +155,7 @@ def older_entries(study: StudyFile, entries: Sequence[Entry]) -> list[Entry]:
         entries: All trials.
 
     Returns:
-        Those that began and belong to no row and seed of today; none unless it is a grid.
+        Those that began and belong to no row, seed and fold of today; none unless it is a grid.
     """
     if not study.rows:
         return []
@@ -156,7 +164,9 @@ def older_entries(study: StudyFile, entries: Sequence[Entry]) -> list[Entry]:
         entry
         for entry in entries
         if entry.started
-        and (recipe_key(entry.recipe) not in rows or entry.seed not in (study.seeds or (None,)))
+        and (
+            recipe_key(entry.recipe) not in rows or (entry.seed, entry.fold) not in study.trainings
+        )
     ]
 
 
@@ -171,9 +181,9 @@ def best_point(study: StudyFile, entries: Sequence[Entry]) -> PointScore | None:
         entries: All its trials.
 
     Returns:
-        The row; None before any trial has ended, and for studies without ``seeds``.
+        The row; None before any has ended, and for studies without ``seeds`` and ``folds``.
     """
-    points = score_points(study, entries) if study.seeds else []
+    points = score_points(study, entries) if study.seeds or study.folds else []
     most = max((len(point.scores) for point in points), default=0)
     choose = max if study.metric.goal == "maximize" else min
     compared = [point for point in points if most and len(point.scores) == most]
@@ -205,10 +215,12 @@ def parameter_columns(study: StudyFile) -> list[str]:
 
 
 def _grid_columns(study: StudyFile, entries: Sequence[Entry]) -> list[str]:
-    """``point`` and ``seed``, where a study has them."""
+    """``point``, ``seed`` and ``fold``, where a study has them."""
     named = any(study.point_names) or any(entry.point for entry in entries)
     seeded = bool(study.seeds) or any(entry.seed is not None for entry in entries)
-    return [name for name, used in (("point", named), ("seed", seeded)) if used]
+    folded = bool(study.folds) or any(entry.fold is not None for entry in entries)
+    columns = (("point", named), ("seed", seeded), ("fold", folded))
+    return [name for name, used in columns if used]
 
 
 def _row(entry: Entry, study: StudyFile) -> dict[str, Any]:
@@ -219,6 +231,7 @@ def _row(entry: Entry, study: StudyFile) -> dict[str, Any]:
         "trial": entry.number,
         "point": entry.point,
         "seed": entry.seed,
+        "fold": entry.fold,
         "state": entry.state,
         "origin": entry.origin,
         "data": study.data.layout,

@@ -77,11 +77,13 @@ class ReportWriter:
 def _best_study(study: StudyFile, entries: Sequence[Entry]) -> dict[str, Any] | None:
     """The best recipe as a study file of its own: one trial that trains it alone."""
     point, best = best_point(study, entries), best_entry(study, entries)
-    if best is None or (study.seeds and point is None):
+    if best is None or ((study.seeds or study.folds) and point is None):
         return None
     recipe = best.recipe if point is None else point.recipe
     # the first of its seeds, so that the trial is one of those that were trained
-    seeds = {} if point is None else {"seeds": [min(point.scores, key=study.seeds.index)]}
+    seeds: dict[str, Any] = {}
+    if point is not None and study.seeds:
+        seeds = {"seeds": [min(point.scores, key=study.seeds.index)]}
     went_on = point is None and best.extends is not None
     differs = f" It went on from trial {best.extends}; from the start it differs." * went_on
     resolved = study.resolved()

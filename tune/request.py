@@ -69,6 +69,12 @@ class Request:
         refuse_password("--storage-path", place, instead)
         return replace(self, mirror=place.rstrip("/"))
 
+    def places(self) -> dict[str, str]:
+        """Where images and prepared stores lie, as written down for what comes after a search."""
+        cache = (self.cache or self.out / ".cache").resolve()
+        source = {} if self.data is None else {"source": str(self.data.resolve())}
+        return {**source, "cache": str(cache)}
+
     def require_storage(self) -> None:
         """See that the ledger's place can be what it is asked to be.
 

@@ -19,14 +19,27 @@ from tune.report import best_row
 from tune.study_file import StudyFile
 from tune.trial_files import LAST, trial_folder
 
-__all__ = ["CheckpointKeeper", "Quota"]
+__all__ = ["KEPT", "CheckpointKeeper", "Quota", "most_files"]
 
 KEPT = 5
+"""Trials that ended and whose checkpoints stay: the best ones."""
 _OVER = ("COMPLETE", "PRUNED", "FAIL")
 _AT_WORK = 4
 """Files of a trial at work: last, the one before, best, and the one that is being written."""
 _ENDED = 2
 """Files of a trial that ended: last and best."""
+
+
+def most_files(concurrent: int) -> int:
+    """Checkpoints that a search without a quota has at most while it runs.
+
+    Args:
+        concurrent: Trials at work at once.
+
+    Returns:
+        Their number.
+    """
+    return _AT_WORK * concurrent + _ENDED * KEPT
 
 
 @dataclass(frozen=True)
@@ -230,6 +243,8 @@ class CheckpointKeeper:
     def _find_best(self, ended: Sequence[Entry]) -> list[Entry]:
         """The best first; who is beaten once stays so, and need not be looked at again."""
         file = self._ledger.file
+        if file.folds:  # scores of other patients: none is better; one network for each is kept
+            return [e for e in ended if e.state == "COMPLETE" and _is_kept(file, e)]
         rows = [(best_row(file, entry), entry) for entry in ended if entry.state != "FAIL"]
         scored = [(row["score"], entry) for row, entry in rows if row is not None]
         scored.sort(key=lambda pair: pair[0], reverse=file.metric.goal == "maximize")
@@ -247,3 +262,8 @@ class CheckpointKeeper:
                 kept.add(entry.number)
                 free_gb -= size
         return kept
+
+
+def _is_kept(file: StudyFile, entry: Entry) -> bool:
+    """Of a fold the first seed's network; of those on all patients, which become a model, all."""
+    return file.folds == "all" or entry.seed in (None, *file.seeds[:1])

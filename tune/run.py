@@ -85,7 +85,7 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         if splits.by == "slice":
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, study, store=store, splits=splits, allotment=allotment)
-        folder.write_environment(store, request.storage, where)
+        folder.write_environment(store, request.storage, {**where, **request.places()})
         job = _with_places(job, request, folder, store)
         announce(ledger, store, job, num_locked=len(splits.test), console=console)
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
@@ -193,6 +193,7 @@ def _job(
     splits: Splits,
     allotment: Allotment,
 ) -> Job:
+    from tune.division import list_folds
     from tune.executor import Job
 
     return Job(
@@ -207,6 +208,7 @@ def _job(
         address=request.address,
         precision=allotment.precision,
         shared=_shared(folder),
+        folds=list_folds(splits, study),
     )
 
 

@@ -118,7 +118,7 @@ class LiveScreen:
         table = Table(
             header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
         )
-        labelled = any(entry.point or entry.seed is not None for entry in entries.values())
+        labelled = any(_training(entry) or entry.point for entry in entries.values())
         columns = _COLUMNS | ({"trial": _WIDTH_OF_LABELS} if labelled else {})
         for name, width in columns.items():
             table.add_column(
@@ -148,7 +148,8 @@ class LiveScreen:
 
     def _cells(self, entry: Entry, order: Order | None) -> list[str]:
         seed = "" if entry.seed is None else f"/{entry.seed}"
-        name = f"{entry.number} {entry.point}{seed}".rstrip() + (
+        fold = "" if entry.fold is None else f"/f{entry.fold}"
+        name = f"{entry.number} {entry.point}{seed}{fold}".rstrip() + (
             " default" if entry.origin == "default" else ""
         )
         name += "" if entry.extends is None else f" < {entry.extends}"
@@ -266,10 +267,15 @@ def watching(ledger: Ledger, console: Console) -> Iterator[PlainScreen | LiveScr
 
 
 def _label(entry: Entry) -> str:
-    """A trial's number, and the row of a grid and the seed that it is for."""
-    seed = [] if entry.seed is None else [f"seed {entry.seed}"]
-    words = [*([entry.point] if entry.point else []), *seed]
+    """A trial's number, and the row of a grid, the seed and the fold that it is for."""
+    words = [*([entry.point] if entry.point else []), *_training(entry)]
     return f"{entry.number} ({', '.join(words)})" if words else f"{entry.number}"
+
+
+def _training(entry: Entry) -> list[str]:
+    """The seed and the fold that a trial is for."""
+    given = {"seed": entry.seed, "fold": entry.fold}
+    return [f"{name} {value}" for name, value in given.items() if value is not None]
 
 
 def _short(value: Any) -> str:

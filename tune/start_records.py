@@ -67,6 +67,8 @@ class _Start(TypedDict, total=False):
     nodes: list[_Node]
     auto_precision: Literal["fp32", "fp16", "bf16"]
     url: str
+    source: str
+    cache: str
 
 
 class _File(TypedDict):

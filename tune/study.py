@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from seglib.data.spec import DataSpec, SplitSpec
 from seglib.recipe import Recipe
@@ -16,6 +16,7 @@ from tune.study_parts import (
     Budget,
     Constraints,
     EarlyTerminate,
+    Fold,
     Method,
     Metric,
     Published,
@@ -36,7 +37,7 @@ def find_horizon(space: Space) -> int:
 
 @dataclass(frozen=True)
 class GridRow:
-    """One row of a grid: what is trained, once under each seed.
+    """One row of a grid: what is trained, once under each seed with each fold.
 
     Args:
         name: As a point of the study file names it; empty if none does.
@@ -76,6 +77,7 @@ class StudyFile:
     entity: str | None
     seed: int
     seeds: tuple[int, ...]
+    folds: tuple[int, ...] | Literal["all"]
     demo: bool
     ignored: tuple[str, ...] = field(compare=False)
     notes: tuple[str, ...] = field(compare=False)
@@ -106,6 +108,16 @@ class StudyFile:
         named = [GridRow(*pair) for pair in zip(self.point_names, given, strict=True)]
         rest = [values for values in self.space.expand() if values not in given]
         return (*named, *(GridRow("", values) for values in rest))
+
+    @property
+    def parts(self) -> tuple[Fold | None, ...]:
+        """The divisions that each row is trained with; None is the split's own parts."""
+        return ("all",) if self.folds == "all" else self.folds or (None,)
+
+    @property
+    def trainings(self) -> tuple[tuple[int | None, Fold | None], ...]:
+        """Seed and division of each training of a row, in their order."""
+        return tuple((seed, fold) for seed in self.seeds or (None,) for fold in self.parts)
 
     def trial_seed(self, number: int, seed: int | None) -> int:
         """The seed that a trial starts from.
@@ -140,7 +152,7 @@ class StudyFile:
         """Trials in all; None when only the budget ends the search."""
         if self.method != "grid":
             return self.run_cap
-        count = len(self.rows) * max(1, len(self.seeds))
+        count = len(self.rows) * len(self.trainings)
         return min(count, self.run_cap or count)
 
     def resolved(self) -> dict[str, Any]:
@@ -168,6 +180,7 @@ class StudyFile:
             "entity": self.entity,
             "seed": self.seed,
             "seeds": list(self.seeds) or None,
+            "folds": "all" if self.folds == "all" else list(self.folds) or None,
             "demo": self.demo,
         }
         return {key: value for key, value in parts.items() if value is not None}

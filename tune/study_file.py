@@ -21,6 +21,7 @@ from tune.space import GRID_LIMIT, Space
 from tune.study import StudyFile, find_horizon
 from tune.study_layers import IGNORED, KEYS, lay_demo, lay_overrides
 from tune.study_parts import (
+    RANKING,
     SCORES,
     Budget,
     Constraints,
@@ -141,7 +142,9 @@ class _Reader:
         if head is not None and not grid:
             self._refuse_grid_keys(head.method)
         if found is not None:
-            parts["early_terminate"] = self._settle(parts["early_terminate"], found.space)
+            rule = parts["early_terminate"] = self._settle(parts["early_terminate"], found.space)
+            if head is not None and head.folds and rule is not None and rule.type in RANKING:
+                self._refuse_ranking(rule.type)
             self._check_channels(found.space, points, parts["data"])
         name = self._name(head.name if head else None)
         run_cap = self._run_cap(head, parts["budget"], found.space if found else None)
@@ -240,11 +243,17 @@ class _Reader:
         return published.model_copy(update={"scores": kept})
 
     def _refuse_grid_keys(self, method: str) -> None:
-        for key in ("seeds", "published"):
+        for key in ("seeds", "folds", "published"):
             if node := self.root.get(key):
                 wanted = "it only with the method grid"
                 hint = f"leave out {key}: a {method} search proposes recipes of its own"
                 self.fault(node, key, f"{key} with the method {method}", wanted, hint)
+
+    def _refuse_ranking(self, rule: str) -> None:
+        node = self.root.get("early_terminate")
+        found = f"{rule}, which ranks trials"
+        wanted = "none or patience, as with folds trials are scored on different patients"
+        self.fault(node.get("type") if node else None, "early_terminate.type", found, wanted)
 
     def _run_cap(self, head: Head | None, budget: Budget | None, space: Space | None) -> int | None:
         """The trials in all: as given, the whole grid, what the budget allows, or a default."""

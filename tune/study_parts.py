@@ -6,13 +6,15 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 __all__ = [
+    "RANKING",
     "SCORES",
     "Budget",
     "Constraints",
     "EarlyTerminate",
+    "Fold",
     "Head",
     "Method",
     "Metric",
@@ -26,7 +28,11 @@ __all__ = [
 
 Method = Literal["grid", "random", "bayes", "gp", "cmaes"]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Fold = int | Literal["all"]
+"""A fold that validates while the others train; ``all`` trains on the validation part, too."""
 SCORES = ("dice", "iou", "precision", "recall")
+RANKING = ("asha", "hyperband", "median")
+"""The rules that stop a trial because others scored better."""
 LOSSES = ("val_loss", "train_loss")
 _SAME = {"loss": "val_loss", "train": "train_loss", "jaccard": "iou", "dsc": "dice"}
 
@@ -65,14 +71,20 @@ class Head(_Part):
     seeds: tuple[Seed, ...] = Field(
         (), description="grid only: every row is trained once under each; rows are then paired"
     )
+    folds: tuple[Annotated[int, Field(ge=0, le=999)], ...] | Literal["all"] = Field(
+        (),
+        description="grid only: every row is trained once with each of these folds as its "
+        "validation part; all: on training and validation part together",
+    )
 
-    @field_validator("seeds")
+    @field_validator("seeds", "folds")
     @classmethod
-    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        twice = [seed for seed in value if value.count(seed) > 1]
+    def _distinct(cls, value: Any, info: ValidationInfo) -> Any:
+        word = str(info.field_name)
+        twice = [] if value == "all" else [one for one in value if value.count(one) > 1]
         if not value or twice:
             raise ValueError(
-                f"each seed once, not {twice[0]} twice" if twice else "one or more seeds"
+                f"each {word[:-1]} once, not {twice[0]} twice" if twice else f"one or more {word}"
             )
         return value
 

@@ -167,12 +167,14 @@ class WandbTracker:
     def _heading(self, order: Order) -> dict[str, Any]:
         file, entry = self._ledger.file, self._ledger.entry(order.number)
         name = f"{file.name}-{entry.point or order.number}"
-        extends = {} if entry.extends is None else {"extends": entry.extends}
+        given = {"extends": entry.extends, "fold": entry.fold}
+        extends = {key: value for key, value in given.items() if value is not None}
+        name += "" if entry.seed is None else f"-seed{entry.seed}"
         return {
             "project": file.project or "segtune",
             "entity": file.entity,
             "group": file.name,
-            "name": name if entry.seed is None else f"{name}-seed{entry.seed}",
+            "name": name if entry.fold is None else f"{name}-fold{entry.fold}",
             "id": f"{self._ledger.uid}-{order.number}",
             "config": {**self._shared, **order.recipe.model_dump(), "seed": order.seed, **extends},
         }

@@ -14,7 +14,7 @@ from seglib.augment_batch import BatchAugment
 from seglib.data.feed import Feed, MappedFeed
 from seglib.data.store import Store
 
-__all__ = ["Batch", "epoch_order", "iterate", "num_steps"]
+__all__ = ["Batch", "epoch_order", "iterate", "num_steps", "to_real"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def iterate(
         if augment is not None:
             images, masks = _changed(augment, images, masks)
         yield Batch(
-            image=_to_float(images.to(device), store),
+            image=to_real(images.to(device), store.scale, store.offset),
             mask=masks.to(device).long(),
             rows=torch.from_numpy(np.array(chosen, dtype=np.int64)),
         )
@@ -151,8 +151,21 @@ def _changed(
     return images, masks
 
 
-def _to_float(images: torch.Tensor, store: Store) -> torch.Tensor:
-    """Bytes ``(B, H, W, C)`` to floats ``(B, C, H, W)``; the memory is not rearranged."""
+def to_real(images: torch.Tensor, scale: float, offset: float) -> torch.Tensor:
+    """Bytes to what the network sees; the memory is not rearranged.
+
+    Args:
+        images: As a store holds them.
+        scale: Of the store.
+        offset: Of the store.
+
+    Returns:
+        The floats.
+
+    Shape:
+        - images: ``(B, H, W, C)``
+        - returns: ``(B, C, H, W)``
+    """
     tensor = images.permute(0, 3, 1, 2)
     real = tensor.to(torch.float32, memory_format=torch.channels_last)
-    return real.mul_(store.scale).add_(store.offset)
+    return real.mul_(scale).add_(offset)

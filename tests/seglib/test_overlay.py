@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seglib.overlay import COLOURS, draw_outlines
+from seglib.overlay import COLOURS, draw_outlines, trace_outlines
 
 
 def box(shape: tuple[int, int], top: int, left: int, side: int) -> np.ndarray:
@@ -54,3 +54,21 @@ def test_colour_images_stay_coloured() -> None:
     image[..., 2] = 90
     picture = draw_outlines(image, np.zeros((1, 16, 16), dtype=bool), size=16)
     assert np.array_equal(picture, image)
+
+
+def test_traced_edge_encloses_as_much_as_the_region_also_at_the_border() -> None:
+    for plane in (box((40, 60), 8, 20, 12), box((40, 60), 0, 48, 12)):
+        (line,) = trace_outlines(plane)
+        x, y = line.T
+        area = abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+        assert area == pytest.approx(plane.sum(), rel=0.05)
+        centre = np.argwhere(plane).mean(axis=0) + 0.5
+        middle = (line.min(axis=0) + line.max(axis=0)) / 2
+        assert np.abs(middle[::-1] - centre).max() <= 0.3
+
+
+def test_traced_region_of_one_pixel_has_an_edge_and_a_hole_has_its_own() -> None:
+    assert len(trace_outlines(box((9, 9), 4, 4, 1))) == 1
+    ring = box((30, 30), 5, 5, 20) & ~box((30, 30), 10, 10, 8)
+    assert len(trace_outlines(ring)) == 2
+    assert trace_outlines(np.zeros((5, 5), dtype=bool)) == []

@@ -10,8 +10,9 @@ import hashlib
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -20,10 +21,28 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-__all__ = ["INK", "PAPER", "TRAIN", "VAL", "blank", "to_png", "to_svg"]
+__all__ = [
+    "FAINT",
+    "INK",
+    "MUTED",
+    "PAPER",
+    "RED",
+    "TRAIN",
+    "VAL",
+    "Drawing",
+    "blank",
+    "draw",
+    "mark_trial",
+    "to_png",
+    "to_svg",
+]
 
 INK, FAINT, TRAIN, VAL, PAPER = "#1b1f24", "#c9cfd6", "#d98200", "#0065a8", "#ffffff"
-_VARIABLES = {INK: "--ink", FAINT: "--rule", TRAIN: "--train", VAL: "--val", PAPER: "--card"}
+MUTED, RED = "#6a737d", "#b3141e"
+_VARIABLES = {
+    INK: "--ink", FAINT: "--rule", TRAIN: "--train", VAL: "--val", PAPER: "--card",
+    MUTED: "--muted", RED: "--red",
+}  # fmt: skip
 _DPI = 200
 _STYLE = {
     "font.family": ["DejaVu Sans"],
@@ -69,6 +88,38 @@ def blank(width: float, height: float, *, constrained: bool = True) -> Iterator[
         yield Figure(figsize=(width, height), layout="constrained" if constrained else None)
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """One figure in both formats.
+
+    Args:
+        svg: For the page.
+        png: For a document.
+    """
+
+    svg: str
+    png: bytes
+
+
+def draw(figure: Figure, alt: str, titles: Mapping[int, str] | None = None) -> Drawing:
+    """A figure in both formats.
+
+    Args:
+        figure: As :func:`blank` gave it, drawn upon.
+        alt: What there is to see, in words.
+        titles: Trial -> what a pointer that rests on its marks is told.
+
+    Returns:
+        The drawing.
+    """
+    return Drawing(to_svg(figure, alt, titles), to_png(figure, alt))
+
+
+def mark_trial(number: int) -> str:
+    """What Matplotlib calls the marks of a trial; in the SVG they have ``data-trial``."""
+    return f"trial-{number}"
+
+
 def to_png(figure: Figure, alt: str) -> bytes:
     """A figure for a document.
 
@@ -84,12 +135,13 @@ def to_png(figure: Figure, alt: str) -> bytes:
     return content.getvalue()
 
 
-def to_svg(figure: Figure, alt: str) -> str:
+def to_svg(figure: Figure, alt: str, titles: Mapping[int, str] | None = None) -> str:
     """A figure for a page: in its font and colours, scaled by its box, and spoken.
 
     Args:
         figure: As :func:`blank` gave it, drawn upon.
         alt: What there is to see, in words.
+        titles: Trial -> what a pointer that rests on its marks is told.
 
     Returns:
         An element of HTML; its ids meet those of no other figure.
@@ -99,10 +151,10 @@ def to_svg(figure: Figure, alt: str) -> str:
     dpi = figure.dpi
     FigureCanvasSVG(figure).print_svg(content, metadata=nothing)
     figure.set_dpi(dpi)  # which print_svg changes
-    return _for_page(content.getvalue(), alt)
+    return _for_page(content.getvalue(), alt, titles or {})
 
 
-def _for_page(svg: str, alt: str) -> str:
+def _for_page(svg: str, alt: str, titles: Mapping[int, str]) -> str:
     svg = svg[svg.index("<svg") :]
     head, rest = svg.split(">", 1)
     view = re.search(r'viewBox="[^"]*"', head)
@@ -110,6 +162,11 @@ def _for_page(svg: str, alt: str) -> str:
     for color, name in _VARIABLES.items():
         rest = rest.replace(color, f"var({name}, {color})")
     rest = re.sub(r"font: (?:[a-z0-9]+ )?([\d.]+px) [^;\"]*", r"font-size: \1", rest)
+    def name_marks(found: re.Match[str]) -> str:
+        title = titles.get(int(found[1]), f"trial {found[1]}")
+        return f'<g data-trial="{found[1]}"><title>{escape(title)}</title>'
+
+    rest = re.sub(r'<g id="trial-(\d+)">', name_marks, rest)
     # one page holds many figures, and a name may be there but once
     own = hashlib.sha256(svg.encode()).hexdigest()[:8]
     rest = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>f{own}-", rest)

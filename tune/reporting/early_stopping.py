@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tune.entries import Entry
+from tune.leaderboard import as_clock
 from tune.reporting.intervals import Interval, rank_interval
 from tune.study_file import StudyFile
 
@@ -72,6 +73,9 @@ class StoppingAudit:
         num_stopped: Those that were stopped early.
         epochs_saved: Epochs that the stopped trials would have trained.
         epochs_trained: Epochs of all trials.
+        seconds_saved: What the epochs saved would have taken, each as long as the mean
+            epoch of its own trial.
+        seconds_trained: What all trials took.
     """
 
     rungs: tuple[Rung, ...]
@@ -79,6 +83,8 @@ class StoppingAudit:
     num_stopped: int
     epochs_saved: int
     epochs_trained: int
+    seconds_saved: float = 0.0
+    seconds_trained: float = 0.0
 
     @property
     def saving(self) -> str:
@@ -88,8 +94,18 @@ class StoppingAudit:
         whole = self.epochs_saved + self.epochs_trained
         return (
             f"Early stopping ended {self.num_stopped} of {self.num_trials} trials and saved "
-            f"{self.epochs_saved:,} of {whole:,} epochs ({self.epochs_saved / whole:.0%})."
+            f"{self.epochs_saved:,} of {whole:,} epochs ({self.epochs_saved / whole:.0%})"
+            f"{self._time_saved}."
         )
+
+    @property
+    def _time_saved(self) -> str:
+        """In time of trials, however many ran at once."""
+        whole = self.seconds_saved + self.seconds_trained
+        if not whole:
+            return ""
+        saved, all_of = as_clock(self.seconds_saved), as_clock(whole)
+        return f", about {saved} of {all_of} of training ({self.seconds_saved / whole:.0%})"
 
     @property
     def warnings(self) -> list[str]:
@@ -144,16 +160,25 @@ def audit_stopping(study: StudyFile, entries: Sequence[Entry]) -> StoppingAudit 
         return None
     stopped = [entry for entry in trained if entry.state == "PRUNED"]
     lengths = [int(entry.recipe.get("epochs", len(entry.rows))) for entry in stopped]
-    saved = sum(whole - len(e.rows) for whole, e in zip(lengths, stopped, strict=True))
+    left = [whole - len(e.rows) for whole, e in zip(lengths, stopped, strict=True)]
     return StoppingAudit(
         rungs=tuple(
             _audit_rung(*pair, trained) for pair in zip(epochs, [*epochs[1:], 0], strict=True)
         ),
         num_trials=len(trained),
         num_stopped=len(stopped),
-        epochs_saved=saved,
+        epochs_saved=sum(left),
         epochs_trained=sum(len(entry.rows) for entry in trained),
+        seconds_saved=sum(
+            count * _seconds(entry) / len(entry.rows)
+            for count, entry in zip(left, stopped, strict=True)
+        ),
+        seconds_trained=sum(map(_seconds, trained)),
     )
+
+
+def _seconds(entry: Entry) -> float:
+    return sum(row["seconds"] for row in entry.rows)
 
 
 def _audit_rung(epoch: int, following: int, trained: Sequence[Entry]) -> Rung:

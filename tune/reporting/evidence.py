@@ -20,12 +20,13 @@ from tune.reporting.ablation import case_scores
 from tune.reporting.factors import describe_points
 from tune.run_view import RunView, find_runs, view_run
 from tune.study_file import StudyFile
-from tune.trial_files import FINAL, LEGACY, NOTES, trial_folder
+from tune.trial_files import CASES, FINAL, LEGACY, NOTES, trial_folder
 
 __all__ = ["PointData", "RunData", "TrialData", "gather"]
 
 _TEXT = {"case": "str", "class": "str"}
-_NEEDED = {FINAL: ("case", "class", "tp", "fn", "dice"), LEGACY: ("batch_dice",)}
+_PER_CASE = ("case", "class", "tp", "fn", "dice")
+_NEEDED = {FINAL: _PER_CASE, CASES: _PER_CASE, LEGACY: ("batch_dice",)}
 _MOST_BYTES = 2**28
 
 
@@ -39,12 +40,14 @@ class TrialData:
             where the trial did not get there.
         legacy: How the lab's notebooks would have scored the same network.
         note: What happened to the trial besides training; may be empty.
+        best: Figures per case and class of its best epoch so far; None where there are none.
     """
 
     entry: Entry
     final: pd.DataFrame | None
     legacy: Mapping[str, float] | None
     note: str
+    best: pd.DataFrame | None = None
 
     @property
     def column(self) -> int:
@@ -95,12 +98,17 @@ class PointData:
     def scores(self) -> pd.DataFrame:
         """Dice of the last epoch: a row per case, a column per seed.
 
-        What went on from another trial is no training of its length, and compares with none.
+        With folds the cases of all of them. What went on from another trial is no training
+        of its length, and compares with none.
         """
+        parts: dict[int, list[pd.Series[float]]] = {}
+        for trial in self.complete:
+            if trial.final is not None and trial.entry.extends is None:
+                parts.setdefault(trial.column, []).append(case_scores(trial.final))
         columns = {
-            trial.column: case_scores(trial.final)
-            for trial in self.complete
-            if trial.final is not None and trial.entry.extends is None
+            # folds that came with the data may share cases
+            seed: pd.concat(scores).groupby(level=0).mean()
+            for seed, scores in parts.items()
         }
         return pd.DataFrame(columns).sort_index() if columns else pd.DataFrame()
 
@@ -204,6 +212,7 @@ def _read_trial(run: Path, entry: Entry) -> TrialData:
         final=_read_table(folder / FINAL) if complete else None,
         legacy=None if legacy is None else _first_row(legacy),
         note=_read_note(notes) if is_file(notes) else "",
+        best=_read_table(folder / CASES) if entry.rows else None,
     )
 
 

@@ -17,12 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tune.reporting.ablation import Effect, signed
-from tune.reporting.drawing import INK, PAPER, TRAIN, VAL, blank, to_png, to_svg
+from tune.reporting.drawing import INK, PAPER, TRAIN, VAL, Drawing, blank, draw, to_png, to_svg
 
 __all__ = [
     "FEWEST_FOR_BOX",
     "CurvePanel",
-    "Drawing",
     "draw_cases",
     "draw_curve_sheet",
     "draw_curves",
@@ -36,19 +35,6 @@ _LINES = {
     "loss": (("train_loss", "train", TRAIN, "--"), ("val_loss", "validation", VAL, "-")),
     "Dice": (("train_dice", "train", TRAIN, "--"), ("dice", "validation", VAL, "-")),
 }
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One figure in both formats.
-
-    Args:
-        svg: For the page.
-        png: For a document.
-    """
-
-    svg: str
-    png: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +122,7 @@ def draw_effects(effects: Sequence[Effect], alt: str) -> Drawing:
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("change in Dice points (right of 0: better)")
-        return Drawing(to_svg(figure, alt), to_png(figure, alt))
+        return draw(figure, alt)
 
 
 def draw_cases(scores: Mapping[str, pd.Series[float]], alt: str) -> Drawing:
@@ -168,7 +154,7 @@ def draw_cases(scores: Mapping[str, pd.Series[float]], alt: str) -> Drawing:
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("Dice of a case, last epoch, mean over seeds")
-        return Drawing(to_svg(figure, alt), to_png(figure, alt))
+        return draw(figure, alt)
 
 
 def _add_pair(figure: Figure, *, row: int, column: int) -> tuple[Axes, Axes]:

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-__all__ = ["LEVEL", "Interval", "adjust_holm", "half_widths", "mean_interval", "rank_interval"]
+__all__ = [
+    "LEVEL",
+    "Interval",
+    "adjust_holm",
+    "class_mean_interval",
+    "half_widths",
+    "mean_interval",
+    "rank_interval",
+]
 
 LEVEL = 0.95
 _SMALLEST_P = 1e-12
@@ -101,6 +109,40 @@ def half_widths(tables: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     shape = (tables.shape[-2], tables.shape[-1])
     return np.sqrt(_squared_half_width(_variance_parts(tables), shape, 1 - LEVEL))
+
+
+def class_mean_interval(table: NDArray[np.float64]) -> Interval:
+    r"""Mean over cases of each class, then over classes, with a 95 % interval for other cases.
+
+    A case moves the mean of each class that it has, so its pull on the whole is the sum
+
+    .. math:: u_i = \frac{1}{K} \sum_k \frac{x_{ik} - \bar{x}_k}{n_k},
+        \qquad h^2 = t_{n-1}^2 \frac{n}{n - 1} \sum_i u_i^2
+
+    With one class, or where every case has all, it is the t interval of the cases' means.
+
+    Args:
+        table: One number per case and class; NaN where a case does not have the class.
+
+    Shape:
+        - table: ``(C, K)``
+
+    Returns:
+        The interval; NaN ends and p below two cases, all NaN without any.
+    """
+    table = table[:, ~np.isnan(table).all(axis=0)]
+    table = table[~np.isnan(table).all(axis=1)]
+    if table.size == 0:
+        return Interval(math.nan, math.nan, math.nan, math.nan)
+    has, means = ~np.isnan(table), np.nanmean(table, axis=0)
+    estimate, count = float(means.mean()), len(table)
+    if count < 2:
+        return Interval(estimate, math.nan, math.nan, math.nan)
+    pulls = (np.where(has, table - means, 0.0) / has.sum(axis=0)).mean(axis=1)
+    error = math.sqrt(count / (count - 1) * float((pulls**2).sum()))
+    half = float(stats.t.isf((1 - LEVEL) / 2, count - 1)) * error
+    p = float(2 * stats.t.sf(abs(estimate) / error, count - 1)) if error else float(not estimate)
+    return Interval(estimate, estimate - half, estimate + half, p)
 
 
 def rank_interval(first: Sequence[float], second: Sequence[float]) -> Interval:

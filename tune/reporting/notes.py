@@ -1,4 +1,4 @@
-"""What a reader of a report must know besides its figures: doubts, gaps, failures, restarts."""
+"""What a reader of a report must know besides its figures: doubts and gaps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from tune.reporting.early_stopping import audit_stopping
 from tune.reporting.evidence import PointData, RunData, TrialData
+from tune.reporting.reliability import as_sentence, name_trial, say_length
 from tune.study_file import StudyFile
 
 __all__ = ["PHANTOMS", "describe_run", "note_run", "say_machine", "warn_run"]
@@ -30,6 +31,7 @@ def describe_run(run: RunData) -> list[tuple[str, str]]:
     study, data = run.study, run.data
     epochs = sorted({point.recipe["epochs"] for point in run.points if "epochs" in point.recipe})
     seeds = ", ".join(map(str, study.seeds)) if study.seeds else f"one, from {study.seed}"
+    folds = "" if study.folds == () else f"; folds: {', '.join(map(str, study.parts))}"
     lines = [
         (
             "Study",
@@ -37,7 +39,7 @@ def describe_run(run: RunData) -> list[tuple[str, str]]:
         ),
         ("Data", _describe_data(run)),
         ("Split", _describe_split(run)),
-        ("Training", f"{' or '.join(map(str, epochs)) or '?'} epochs; seeds: {seeds}"),
+        ("Training", f"{' or '.join(map(str, epochs)) or '?'} epochs; seeds: {seeds}{folds}"),
     ]
     if data.get("image_size"):
         classes = ", ".join(data.get("classes", ()))
@@ -85,15 +87,15 @@ def warn_run(run: RunData) -> list[str]:
     """
     warnings = [PHANTOMS] if run.phantom else []
     if run.splits is not None and run.splits.warning:
-        warnings.append(_sentence(run.splits.warning))
+        warnings.append(as_sentence(run.splits.warning))
     notes = run.data.get("notes", ())
-    warnings += [_sentence(note) for note in notes if "own patient" in note]
+    warnings += [as_sentence(note) for note in notes if "own patient" in note]
     audit = audit_stopping(run.study, run.view.entries)
     return warnings + (audit.warnings if audit else [])
 
 
 def note_run(run: RunData) -> list[str]:
-    """What is missing, failed or was done again.
+    """What is missing.
 
     Args:
         run: The run.
@@ -101,17 +103,17 @@ def note_run(run: RunData) -> list[str]:
     Returns:
         Sentences.
     """
-    notes = [*_note_progress(run), *_note_starts(run)]
-    notes += [_sentence(note) for note in run.data.get("notes", ()) if "own patient" not in note]
+    notes = _note_progress(run)
+    notes += [as_sentence(note) for note in run.data.get("notes", ()) if "own patient" not in note]
     trials = [(point, trial) for point in run.points for trial in point.trials]
     notes += _note_missing(trials)
     audit = audit_stopping(run.study, run.view.entries)
     notes += audit.notes if audit else []
-    notes += [text for point, trial in trials for text in _note_trial(point, trial)]
-    refused = [entry for entry in run.view.entries if entry.state == "FAIL" and not entry.started]
-    if refused:
-        notes.append(f"{len(refused)} proposals could not run here, such as: {refused[-1].reason}")
-    return notes
+    return notes + [
+        f"{name_trial(*pair)} is not finished: {say_length(pair[1])}."
+        for pair in trials
+        if pair[1].entry.state == "RUNNING"
+    ]
 
 
 def _note_progress(run: RunData) -> list[str]:
@@ -125,33 +127,14 @@ def _note_progress(run: RunData) -> list[str]:
     return notes
 
 
-def _note_starts(run: RunData) -> list[str]:
-    notes = []
-    if len(run.starts) > 1:
-        notes.append(f"The search was started {len(run.starts)} times and went on each time.")
-    versions = [start.get("versions", {}) for start in run.starts]
-    for name in dict.fromkeys(name for known in versions for name in known):
-        used = list(dict.fromkeys(str(known.get(name)) for known in versions))
-        if len(used) > 1:
-            notes.append(f"{name} changed between starts: {' → '.join(used)}.")
-    commits = list(dict.fromkeys(str(start.get("commit"))[:10] for start in run.starts))
-    if len(commits) > 1:
-        notes.append(f"The source changed between starts: {' → '.join(commits)}.")
-    formats = list(dict.fromkeys(s["auto_precision"] for s in run.starts if "auto_precision" in s))
-    if len(formats) > 1:
-        told = " → ".join(formats)
-        notes.append(f"The number format of precision auto changed between starts: {told}.")
-    return notes
-
-
 def _note_missing(trials: Sequence[tuple[PointData, TrialData]]) -> list[str]:
     """Trials that are in no comparison: in a long search they are many, so in one sentence."""
     stopped = [
-        f"{_name(point, trial)} after {_length(trial)}"
+        f"{name_trial(point, trial)} after {say_length(trial)}"
         for point, trial in trials
         if trial.entry.state == "PRUNED"
     ]
-    bare = [_name(*pair) for pair in trials if pair[1].complete and pair[1].final is None]
+    bare = [name_trial(*pair) for pair in trials if pair[1].complete and pair[1].final is None]
     notes = [f"Stopped early, so in no comparison: {'; '.join(stopped)}."] if stopped else []
     if bare:
         notes.append(
@@ -159,31 +142,6 @@ def _note_missing(trials: Sequence[tuple[PointData, TrialData]]) -> list[str]:
             f"comparison: {'; '.join(bare)}."
         )
     return notes
-
-
-def _note_trial(point: PointData, trial: TrialData) -> list[str]:
-    entry, name = trial.entry, _name(point, trial)
-    notes = []
-    if entry.state == "RUNNING":
-        notes.append(f"{name} is not finished: {_length(trial)}.")
-    elif entry.state == "FAIL":
-        notes.append(f"{name} failed after {_length(trial)}: {_sentence(entry.reason)}")
-    skipped = sum(row.get("skipped_steps", 0) for row in entry.rows)
-    if skipped:
-        notes.append(f"{name} skipped {skipped:.0f} training steps that were not finite.")
-    if trial.note:
-        notes.append(f"{name}: {_sentence(trial.note)}")
-    return notes
-
-
-def _name(point: PointData, trial: TrialData) -> str:
-    number = f"trial {trial.entry.number}"
-    seed = "" if trial.entry.seed is None else f", seed {trial.entry.seed}"
-    return number if point.name == number else f"{point.name} ({number}{seed})"
-
-
-def _length(trial: TrialData) -> str:
-    return f"{len(trial.entry.rows)} of {trial.entry.recipe.get('epochs', '?')} epochs"
 
 
 def _describe_data(run: RunData) -> str:
@@ -210,14 +168,8 @@ def _count(counts: Mapping[str, int]) -> str:
 
 
 def _describe_study(study: StudyFile) -> str:
-    text = f". {_sentence(study.description)}" if study.description else ""
+    text = f". {as_sentence(study.description)}" if study.description else ""
     if study.demo:
         text += f"{' That' if text else '. Its file'} describes the full study; this is its demo, "
         text += "whose settings differ."
     return text
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else f"{text}."

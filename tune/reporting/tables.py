@@ -17,7 +17,16 @@ from tune.leaderboard import as_clock
 from tune.report import best_row
 from tune.reporting.evidence import PointData, RunData, TrialData
 
-__all__ = ["LegacyRow", "PointRow", "as_memory", "legacy_rows", "point_rows"]
+__all__ = [
+    "NONE",
+    "LegacyRow",
+    "PointRow",
+    "as_memory",
+    "last_dice",
+    "legacy_rows",
+    "num_parameters",
+    "point_rows",
+]
 
 NONE = "–"
 OVERLAP = ("dice", "precision", "recall")
@@ -133,6 +142,39 @@ def legacy_rows(run: RunData) -> list[LegacyRow]:
     return rows
 
 
+def num_parameters(run: RunData, recipe: Mapping[str, object]) -> int | None:
+    """Count the weights of a recipe's network.
+
+    Args:
+        run: Says what goes in and what comes out.
+        recipe: All knobs.
+
+    Returns:
+        Exactly, where the data and the recipe are of a kind that this version knows.
+    """
+    channels, num_logits = run.data.get("channels"), run.data.get("num_logits")
+    if channels is None or num_logits is None:
+        return None
+    try:
+        known = Recipe.model_validate(recipe)
+        num_channels = len(known.seen_channels(channels))
+    except (ValidationError, InfeasibleError):
+        return None
+    return count_parameters(known, num_channels=num_channels, num_logits=num_logits)
+
+
+def last_dice(point: PointData) -> float:
+    """Dice after the last epoch: mean over cases, classes and complete trials.
+
+    Args:
+        point: The point.
+
+    Returns:
+        The figure of the main table; NaN without a complete trial.
+    """
+    return _mean([_last_figures(trial)[ALL]["dice"] for trial in point.complete])
+
+
 def as_memory(megabytes: float) -> str:
     """``512 MB`` or ``1.2 GB``."""
     if not math.isfinite(megabytes):
@@ -162,6 +204,7 @@ def _point_row(
     best = [(best_row(run.study, trial.entry) or {}).get("dice", math.nan) for trial in scored]
     memory = [row["peak_memory_mb"] for trial in scored for row in trial.entry.rows]
     seconds = [trial.seconds for trial in point.complete]
+    count = num_parameters(run, point.recipe)
     return PointRow(
         point=point.name,
         part="",
@@ -172,7 +215,7 @@ def _point_row(
         **_cells([figures[ALL] for figures in last]),
         seconds=as_clock(statistics.fmean(seconds)) if seconds else NONE,
         memory=as_memory(max(memory, default=math.nan)),
-        parameters=_count_parameters(run, point.recipe),
+        parameters=NONE if count is None else f"{count:,}",
         published=NONE if run.phantom else run.study.published.scores.get(point.name, NONE),
     )
 
@@ -227,7 +270,7 @@ def _last_figures(trial: TrialData) -> dict[str, dict[str, float]]:
 
 
 def _count_trials(run: RunData, point: PointData) -> str:
-    planned = max(len(run.study.seeds), len(point.trials))
+    planned = max(len(run.study.trainings), len(point.trials))
     states = [trial.entry.state for trial in point.trials]
     if states == ["PRUNED"]:
         return f"stopped at epoch {len(point.trials[0].entry.rows)}"
@@ -235,19 +278,6 @@ def _count_trials(run: RunData, point: PointData) -> str:
     words = {"RUNNING": "unfinished", "FAIL": "failed", "PRUNED": "stopped"}
     more = [f"{states.count(state)} {word}" for state, word in words.items() if state in states]
     return f"{text} ({', '.join(more)})" if more else text
-
-
-def _count_parameters(run: RunData, recipe: Mapping[str, object]) -> str:
-    """Exactly, where the data and the recipe are of a kind that this version knows."""
-    channels, num_logits = run.data.get("channels"), run.data.get("num_logits")
-    if channels is None or num_logits is None:
-        return NONE
-    try:
-        known = Recipe.model_validate(recipe)
-        num_channels = len(known.seen_channels(channels))
-    except (ValidationError, InfeasibleError):
-        return NONE
-    return f"{count_parameters(known, num_channels=num_channels, num_logits=num_logits):,}"
 
 
 def _spreads(

@@ -1,0 +1,106 @@
+"""`segtune export`: a model's networks as a file for other programs, held against the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy.typing as npt
+from rich.console import Console
+
+from seglib.errors import Problem, RunError
+from seglib.files import write_whole
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from seglib.model import Model
+
+__all__ = ["export_model"]
+
+ONNX = "model.onnx"
+TORCH = "model.pt2"
+CARD = "MODEL_CARD.md"
+
+
+def export_model(
+    model: Model,
+    out: Path,
+    *,
+    format_: Literal["onnx", "torch", "both"],
+    console: Console,
+    images: Path | None = None,
+) -> None:
+    """Write a model for other programs, with its card; nothing is written that differs.
+
+    Args:
+        model: The model.
+        out: The folder to write to; made if needed.
+        format_: What others read.
+        console: Where to say what was written.
+        images: A folder of images to compare on; drawn ones if not given.
+
+    Raises:
+        RunError: A library is missing, or what was exported says something else.
+        DataError: The images cannot be read.
+        UnwritableError: The place takes no more files.
+    """
+    from seglib.averaged import describe_interface
+    from seglib.export import require_onnx
+    from tune.card_text import card_as_text
+
+    if out.exists() and not out.is_dir():
+        raise RunError(str(out), [Problem("OUT", "a file", "a folder")])
+    wanted = {"onnx": [ONNX], "torch": [TORCH], "both": [ONNX, TORCH]}[format_]
+    if ONNX in wanted:
+        require_onnx()
+    samples, of = _samples(model, images)
+    notes = {"card": json.dumps(dict(model.card)), "model_card": card_as_text(model)}
+    contents, measured = {}, []
+    for name in wanted:
+        content, difference = _exported(model, name, notes, samples)
+        contents[name] = content
+        measured.append(
+            f"`{name}`: {len(content) / 1e6:,.1f} MB; on {of} its probabilities differ from the "
+            f"model's by {difference:.1e} at most"
+        )
+    contents[CARD] = card_as_text(model, measured).encode()
+    for name, content in contents.items():
+        write_whole(out / name, content)
+    for line in measured:
+        _say(console, line.replace("`", ""))
+    shape = describe_interface(model)
+    _say(
+        console, f"in:  image, {', '.join(shape['input']['channels'])}; made ready as the card says"
+    )
+    _say(console, f"out: probabilities of {', '.join(shape['output']['channels'])}")
+    _say(console, f"written: {', '.join(str(out / name) for name in contents)}")
+
+
+def _samples(model: Model, images: Path | None) -> tuple[npt.NDArray[np.uint8], str]:
+    """What to compare on, and its name."""
+    from seglib.averaged import draw_samples
+
+    drawn = draw_samples(model)
+    return drawn, f"{len(drawn)} drawn images"
+
+
+def _exported(
+    model: Model, name: str, notes: dict[str, str], samples: npt.NDArray[np.uint8]
+) -> tuple[bytes, float]:
+    """A file's content, and how far it is from the model."""
+    from seglib import export
+
+    write, run = {
+        ONNX: (export.write_onnx, export.run_onnx),
+        TORCH: (export.write_torch, export.run_torch),
+    }[name]
+    content = write(model, notes)
+    difference = export.largest_difference(run(content), model, samples)
+    export.require_parity(name, difference)
+    return content, difference
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,114 @@
+"""Methods: how the figures of a report were made, with the numbers of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tune.reporting.ablation import Effect
+from tune.reporting.evidence import RunData
+from tune.reporting.words import count, say_effects
+
+__all__ = ["say_methods", "say_versions"]
+
+
+def say_methods(runs: Sequence[RunData], effects: Sequence[Effect]) -> list[str]:
+    """How the figures were made, with the numbers of these runs.
+
+    Args:
+        runs: All runs of the report.
+        effects: All comparisons.
+
+    Returns:
+        Paragraphs.
+    """
+    return [
+        *[_say_training(run, named=len(runs) > 1) for run in runs],
+        "Dice, precision and recall are taken per case from the voxel counts of all its slices, "
+        "averaged over the cases, and then over the classes; background is no class and enters "
+        "no mean. Empty masks, policy “skip”: a class that is in neither truth nor "
+        "prediction of a case is not counted there, one that is marked where the truth has none "
+        "counts 0, and one that no case holds has no figure. HD95 is the 95th percentile of the "
+        "surface distances of both directions together; surface Dice is the share of both "
+        "surfaces within 2 mm of the other, or 2 pixels of the source image where no file says "
+        "how large a pixel is.",
+        _say_statistics(effects, seeded=all(run.study.seeds for run in runs)),
+    ]
+
+
+def say_versions(runs: Sequence[RunData]) -> str:
+    """What ran, as each search wrote it down when it last started.
+
+    Args:
+        runs: All runs of the report.
+
+    Returns:
+        Names and versions; where runs differ, each set once.
+    """
+    told = []
+    for run in runs:
+        for start in run.starts[-1:]:
+            versions = [f"{name} {text}" for name, text in start.get("versions", {}).items()]
+            commit = start.get("commit")
+            parts = [*versions, f"Python {start.get('python', '?')}", str(start.get("system", "?"))]
+            if not start.get("nodes"):  # of a cluster each has its own number
+                parts.append(f"{start.get('cores', '?')} cores")
+            told.append(", ".join([*parts, f"commit {commit[:10]}"] if commit else parts))
+    return "; ".join(dict.fromkeys(told)) or "Nothing was written down yet."
+
+
+def _say_training(run: RunData, *, named: bool) -> str:
+    parts = run.data.get("parts", {})
+    train, val, test = (parts.get(name) for name in ("train", "val", "test"))
+    seeds = run.study.seeds
+    epochs = sorted({str(point.recipe.get("epochs", "?")) for point in run.points})
+    text = f"{run.name}: " if named else ""
+    times = f"{len(seeds)} times, once under each seed" if len(seeds) > 1 else "once"
+    if folds := run.study.folds:
+        times += " with each fold" if folds != "all" else " on training and validation part"
+    text += f"each recipe was trained {times}, for {' or '.join(epochs) or '?'} epochs"
+    if train and val:
+        text += (
+            f" on {count(train['cases'], 'case')} ({count(train['slices'], 'slice')} of "
+            f"{count(train['patients'], 'patient')}) and scored on {count(val['cases'], 'case')} "
+            f"({count(val['slices'], 'slice')} of {count(val['patients'], 'patient')})"
+        )
+    if run.splits is not None:
+        text += f", divided by {run.splits.by}"
+    text += "."
+    if test and test["cases"]:
+        text += f" {count(test['cases'], 'case')} stay locked away for a test."
+    if val and val["cases"] > val["patients"]:
+        text += (
+            " The cases are more than the patients: intervals take the cases of one patient for "
+            "independent, so they are somewhat too narrow."
+        )
+    return text if named else text[0].upper() + text[1:]
+
+
+def _say_statistics(effects: Sequence[Effect], *, seeded: bool) -> str:
+    if not effects:
+        return "Nothing was compared."
+    one_seed = any(effect.num_seeds == 1 for effect in effects)
+    text = (
+        "What mattered: two points that differ in exactly one factor are compared on the network "
+        "after the last epoch. A case’s Dice is the mean over the classes that its truth holds. "
+    )
+    if seeded:
+        text += (
+            "Its change is taken within the same seed, under which both trainings started alike "
+            "and saw the data in the same order. "
+        )
+    else:
+        text += "Each training had a seed of its own, so chance in training is part of a change. "
+    text += (
+        "The interval is for other cases and other trainings at once: seeds and cases are crossed "
+        "random effects, each mean square has the t quantile of its own degrees of freedom, and "
+        "the interval is never narrower than the paired t interval over the cases' means."
+    )
+    text += " A mean over pairs is treated in the same way, on the seeds and cases of all."
+    if one_seed:
+        text += (
+            " Where there is one seed this is the paired t interval over cases: it says what other "
+            "patients would give, and nothing about another training."
+        )
+    return f"{text} Nothing was left out for its result. {say_effects(effects)}"

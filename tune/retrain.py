@@ -1,0 +1,193 @@
+"""`segtune retrain`: the best recipe trained on training and validation part together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from seglib.data.spec import PHANTOM_LAYOUTS
+from seglib.errors import DataError, Problem, RunError
+from tune.request import Request
+from tune.run import build_store, run_search
+from tune.run_directory import RunDirectory
+from tune.study_file import StudyFile, load_study
+
+if TYPE_CHECKING:
+    from seglib.data.store import Store
+    from seglib.model import Model
+    from tune.interruption import Interruption
+
+__all__ = ["Wish", "retrain_best"]
+
+_BEST = "best.yaml"
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for on the command line.
+
+    Args:
+        best: A run directory, its ``best.yaml``, or a copy of that anywhere.
+        data: Folder with the images; None for where the search had them.
+        out: Where the run directory goes; None for beside the search's own.
+        seeds: Networks to train.
+        address: Of a Ray cluster, or ``local``.
+    """
+
+    best: Path
+    data: Path | None = None
+    out: Path | None = None
+    seeds: int = 3
+    address: str = "local"
+
+
+def retrain_best(wish: Wish, console: Console, interruption: Interruption | None = None) -> int:
+    """Train the best recipe again, on all but the locked test part; the final model.
+
+    One network per seed, each for all the epochs of the recipe: its last epoch is taken,
+    as there are no patients left to choose one on. Their run directory is
+    ``OUT/NAME-retrain``, trained by the same executor and kept in the same kind of ledger
+    as a search; the same command goes on. At the end ``model.pt`` stands in it.
+
+    Args:
+        wish: What was asked for.
+        console: Where to show it.
+        interruption: Why to wind down.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 128 and its number when a signal ended it.
+
+    Raises:
+        SegtuneError: Something the user can mend.
+    """
+    from tune.reporting.page import add_report
+
+    best, run = _find(wish.best)
+    request = _request(wish, best, run)
+    study = request.load_to_train()
+    if run is not None:
+        _require_same_data(run, build_store(request, study, console), study)
+    code = run_search(request, console, interruption)
+    if code:
+        return code
+    folder = (request.out / study.folder_name).resolve()
+    _write_model(RunDirectory(folder), run, console)
+    add_report(folder, console)
+    return 0
+
+
+def _find(given: Path) -> tuple[Path, RunDirectory | None]:
+    """The study file of the best recipe, and the run directory that it is of, if it is in one."""
+    best = (given / _BEST if given.is_dir() else given).resolve()
+    if not best.is_file():
+        found = "nothing there" if not given.exists() else f"a folder without {_BEST}"
+        hint = "a search writes it when its first trial has ended" if given.exists() else ""
+        wanted = "a run directory, or its best.yaml"
+        raise RunError(str(given), [Problem("BEST", found, wanted, hint)])
+    folder = RunDirectory(best.parent)
+    return best, folder if best.name == _BEST and folder.study.is_file() else None
+
+
+def _request(wish: Wish, best: Path, run: RunDirectory | None) -> Request:
+    """The best recipe as a study of its own: one row, several seeds, fold ``all``."""
+    study = load_study(best, demo=False)
+    name = study.name.removesuffix("-best")
+    if run is not None:
+        name = load_study(run.study, demo=False).folder_name
+    name = f"{name[: _LONGEST_NAME - len('-retrain')]}-retrain"
+    words = f"The best recipe of {study.name.removesuffix('-best')}, trained on training and "
+    words += "validation part together."
+    overrides = (
+        f"name={json.dumps(name)}",
+        f"description={json.dumps(words)}",
+        f"seeds={list(range(wish.seeds))}",
+        "folds=all",
+    )
+    start = (run.starts() or [{}])[-1] if run is not None else {}
+    data = wish.data
+    if data is None and study.data.layout not in PHANTOM_LAYOUTS and "source" in start:
+        data = Path(start["source"])
+    if data is None and study.data.layout not in PHANTOM_LAYOUTS:
+        wanted = "the folder with the images, as nothing says where they were"
+        raise DataError("command line", [Problem("--data", "nothing", wanted)])
+    out = wish.out or (run.path.parent if run is not None else Path("runs"))
+    cache = Path(start.get("cache", ""))
+    known = cache if "cache" in start and cache.is_dir() else None
+    return Request(best, data, out, overrides, address=wish.address, cache=known, report=False)
+
+
+def _require_same_data(run: RunDirectory, store: Store, study: StudyFile) -> None:
+    """The locked part stays locked only while the division is the search's own."""
+    from seglib.data.splits import Splits
+    from tune.data_changes import describe_changes
+    from tune.division import divide
+
+    before = (run.starts() or [{}])[-1].get("data", {}).get("key")
+    hint = (
+        "put the data back, or give a copy of best.yaml outside of its run directory: the parts "
+        "are then drawn anew, and nothing is carried over from the search"
+    )
+    if before is not None and before != store.key:
+        changes = describe_changes(store.path.with_name(before), store)
+        found = f"other images or masks ({store.key}); {changes}"
+        raise RunError(str(run.path), [Problem("data", found, before, hint)])
+    if run.splits.exists() and Splits.load(run.splits) != divide(store, study):
+        problem = Problem("splits.json", "another division", "the one of best.yaml", hint)
+        raise RunError(str(run.path), [problem])
+
+
+def _write_model(folder: RunDirectory, run: RunDirectory | None, console: Console) -> None:
+    """Put the last epochs of all seeds together, with what the search found out."""
+    from tune.assembly import Assembly
+    from tune.models import kept_model, write_model
+    from tune.picking import MODEL, pick_retrained
+
+    picks = pick_retrained(folder.path)
+    for sentence in picks.said:
+        _say(console, sentence, style="yellow")
+    assembly, path = Assembly(picks), folder.path / MODEL
+    model, searched = assembly.model(), _searched(run, console)
+    if searched is None:
+        note = "not tuned: there is no search whose validation part it could be tuned on"
+        model = assembly.with_post(model, model.post.model_copy(update={"note": note}), tuned=False)
+    else:
+        note = f"carried over from the search's network: {searched.post.note}"
+        post = searched.post.model_copy(update={"note": note})
+        model = assembly.with_post(model, post, tuned=bool(searched.card.get("tuned")))
+        model = replace(model, card={**model.card, "score": _score_of(searched)})
+    before = kept_model(path, assembly.key)
+    if before is None or before.post != model.post or before.card != model.card:
+        write_model(model, path)
+    num = len(model.members)
+    _say(console, f"model: {num} network{'s' * (num > 1)}, each after its last epoch: {path}")
+    _say(console, f"masks: {model.post.note}")
+    _say(console, f"next:  segtune predict {path} INPUT OUT")
+
+
+def _searched(run: RunDirectory | None, console: Console) -> Model | None:
+    """The best model of the search, for its post-processing and its score."""
+    from tune.models import make_model
+    from tune.picking import pick_of_folder
+
+    if run is None:
+        return None
+    try:
+        return make_model(pick_of_folder(run.path), console, quiet=True)
+    except RunError as error:
+        _say(console, f"note: {error}", style="yellow")
+        return None
+
+
+def _score_of(searched: Model) -> dict[str, object] | None:
+    score = searched.card.get("score")
+    of = "of the search's network, trained on the training part alone; not of this model"
+    return None if score is None else {**score, "of": of}
+
+
+def _say(console: Console, sentence: str, style: str | None = None) -> None:
+    console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
