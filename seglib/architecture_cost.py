@@ -15,7 +15,7 @@ from seglib.recipe import Recipe
 
 __all__ = ["LIBRARY_GB", "Cost", "cost_of"]
 
-LIBRARY_GB: Final = {"": 0.0, "monai": 0.10, "smp": 0.14}
+LIBRARY_GB: Final = {"": 0.0, "monai": 0.10, "smp": 0.09}
 """What a process holds more once it has loaded a library."""
 
 _INDEX: Final = 2  # an int64 counts as two numbers
@@ -34,8 +34,8 @@ class Cost:
         """Numbers that autograd keeps for the backward pass."""
         self.multiplied = 0.0
         """Multiplications of the forward pass."""
-        self.top = float(recipe.base_filters)
-        """Channels of the widest tensors at full size: of the first gradients."""
+        self.top = 2.0 * recipe.base_filters
+        """Channels at full size of the first gradients."""
         self._has_norm = "norm" not in architecture_of(recipe).fields or recipe.norm != "none"
         self._drops = "dropout" in architecture_of(recipe).fields and recipe.dropout > 0
 
@@ -133,6 +133,10 @@ def _dynunet(cost: Cost, recipe: Recipe, num_channels: int, num_logits: int) -> 
         cost.conv(below, width, level + 1, kernel=2)
         cost.keep(2 * width, level)
         cost.block(2 * width, width, level)
+    if recipe.residual:  # the gradients of both ways wait for each other
+        cost.top *= 2
+    if recipe.deep_supervision:  # coarser logits come at the full size, one by one and stacked
+        cost.top += 2 * (recipe.depth - 1) * num_logits
     for level in range(recipe.depth if recipe.deep_supervision else 1):
         cost.conv(widths[level], num_logits, level, kernel=1, bias=True)
 
@@ -200,6 +204,6 @@ def _smp(cost: Cost, recipe: Recipe, num_channels: int, num_logits: int) -> None
     cost.weights = weights + more * stem + beside * head
     cost.kept = kept + more
     cost.multiplied = multiplied + more * stem / 4 + beside * (head - 1) / 4**level
-    cost.top = 16.0
+    cost.top = 32.0
     if recipe.architecture == "smp_deeplabv3plus" and cost._drops:
         cost.kept += 2

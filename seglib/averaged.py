@@ -14,9 +14,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from seglib.architectures import architecture_of, count_halvings
 from seglib.data.pixels import SCALES
 from seglib.model import Model
-from seglib.unet import UNet
+from seglib.networks import build_network
 
 __all__ = [
     "Averaged",
@@ -49,7 +50,7 @@ class Averaged(nn.Module):
         for member in model.members:
             seen = member.recipe.seen_channels(model.inputs.channels)
             self._picks.append([self.channels.index(name) for name in seen])
-            network = UNet(
+            network = build_network(
                 member.recipe,
                 num_channels=len(seen),
                 num_logits=model.inputs.target.num_logits,
@@ -87,7 +88,8 @@ def side_multiple(model: Model) -> int | None:
     """What the sides of an image must be a multiple of; None where there is one size only.
 
     From twice the multiple on. A U-Net takes any size and pads it to a multiple; a graph
-    would have to know which, so where the model's own size is none there is no choice.
+    would have to know which, so where the model's own size is none there is no choice. Nor
+    is there for networks of other libraries, some of which know one size only.
 
     Args:
         model: The model.
@@ -95,9 +97,10 @@ def side_multiple(model: Model) -> int | None:
     Returns:
         Pixels, or None.
     """
-    multiple = 2 ** max(member.recipe.depth for member in model.members)
-    size = model.inputs.image_size
-    return multiple if size % multiple == 0 and size >= 2 * multiple else None
+    recipes, size = [member.recipe for member in model.members], model.inputs.image_size
+    multiple = 2 ** max(count_halvings(recipe) for recipe in recipes)
+    foreign = any(architecture_of(recipe).library for recipe in recipes)
+    return None if foreign or size % multiple or size < 2 * multiple else multiple
 
 
 def describe_interface(model: Model) -> dict[str, Any]:

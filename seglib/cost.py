@@ -27,8 +27,9 @@ _OPTIMIZER_STATES = {"sgd": 1, "adam": 2, "adamw": 2}
 # Measured, see decision 022: a worker of Ray that has trained, and augmented for, the smallest
 # network.
 _PROCESS = 0.535e9
-# C's allocator keeps what is freed, and tensors of other sizes do not fill all the gaps.
-_GAPS = 1.4
+# C's allocator keeps what is freed, and tensors of other sizes do not fill all the gaps. In
+# smp's networks, whose encoders begin at half the size, they do; see decision 039.
+_GAPS = {"": 1.4, "monai": 1.4, "smp": 1.0}
 # Autocast on a CPU holds weights in half precision, and gradients until they are converted.
 _HALF_WEIGHTS = 2 * (_FLOAT // 2)
 
@@ -129,8 +130,8 @@ def estimate_memory_gb(
         return (total + tensors) / 1e9
     if _is_half(recipe, on_gpu=False):
         total += weights * _HALF_WEIGHTS
-    loaded = LIBRARY_GB[architecture_of(recipe).library]
-    return (total + tensors * _GAPS + _PROCESS) / 1e9 + loaded
+    library = architecture_of(recipe).library
+    return (total + tensors * _GAPS[library] + _PROCESS) / 1e9 + LIBRARY_GB[library]
 
 
 def _is_half(recipe: Recipe, *, on_gpu: bool) -> bool:
@@ -153,7 +154,7 @@ def _tensors(
     if recipe.architecture != "unet":
         cost = cost_of(recipe, num_channels=num_channels, num_logits=num_logits)
         yield side**2 * cost.kept * number, 1
-        yield side**2 * cost.top * number, 2  # gradients
+        yield side**2 * cost.top * number, 1
         return
     maps_per_conv = 1 if recipe.norm == "none" else 2  # what comes out, and what it is made into
     copies = 2 if recipe.dropout else 1  # dropout keeps its noise

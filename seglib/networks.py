@@ -14,7 +14,7 @@ from seglib.errors import InfeasibleError
 from seglib.recipe import Recipe
 from seglib.unet import UNet, pad_to_multiple, start_from_shares
 
-__all__ = ["build_network"]
+__all__ = ["build_network", "load_library"]
 
 _GROUPS = 32
 _LACKING: list[torch.library.Library] = []  # what is declared lasts as long as these
@@ -53,7 +53,10 @@ def build_network(
     row = architecture_of(recipe)
     if not row.library:
         return UNet(recipe, num_channels=num_channels, num_logits=num_logits, shares=shares)
-    library = _load(recipe.architecture, row.library)
+    try:
+        library = load_library(row.library)
+    except InfeasibleError as error:
+        raise InfeasibleError(f"architecture {recipe.architecture}: {error}") from error
     outputs = "out_channels" if row.library == "monai" else "classes"
     sizes = {"in_channels": num_channels, outputs: num_logits}
     network: nn.Module = getattr(library, row.network)(**row.arguments(recipe), **sizes)
@@ -84,8 +87,18 @@ class _Adapted(nn.Module):
         ]
 
 
-def _load(architecture: str, library: str) -> Any:
-    """The module that holds a library's networks."""
+def load_library(library: str) -> Any:
+    """The module that holds a library's networks.
+
+    Args:
+        library: A key of :data:`seglib.architectures.LIBRARIES`.
+
+    Returns:
+        The module, loaded.
+
+    Raises:
+        InfeasibleError: It is not installed, or does not load.
+    """
     title, _ = LIBRARIES[library]
     try:
         if library == "monai":
@@ -95,9 +108,7 @@ def _load(architecture: str, library: str) -> Any:
         return _load_smp()
     except (ImportError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InfeasibleError(
-            f"architecture {architecture} needs {title}, which does not load ({reason}): {INSTALL}"
-        ) from error
+        raise InfeasibleError(f"{title} does not load ({reason}): {INSTALL}") from error
 
 
 def _load_smp() -> Any:

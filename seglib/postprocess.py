@@ -138,22 +138,22 @@ def find_labels(planes: NDArray[np.bool_], target: Target) -> NDArray[np.uint8]:
         - returns: ``(N, H, W)``
     """
     labels = np.zeros((len(planes), *planes.shape[2:]), np.uint8)
-    known: dict[bytes, int] = {}
+    if target.kind != "regions":  # they exclude each other
+        for number, members in enumerate(target.members):
+            labels[planes[:, number]] = members[0]
+        return labels
+    num = target.num_classes
+    dtype = np.uint8 if num <= 8 else np.int64 if num < 64 else np.object_
+    known: dict[int, int] = {0: 0}
     for classes, plane in zip(planes, labels, strict=True):
-        packed = np.packbits(classes, axis=0)
-        if not packed.any():
-            continue
-        flat = packed.reshape(len(packed), -1)
-        # all but the ground, which is most of it
-        marked = np.flatnonzero(flat.any(axis=0))
-        patterns, which = np.unique(flat[:, marked], axis=1, return_inverse=True)
-        found = []
-        for pattern in patterns.T:
-            key = pattern.tobytes()
-            if key not in known:
-                known[key] = _label_of(np.unpackbits(pattern)[: target.num_classes], target)
-            found.append(known[key])
-        plane.reshape(-1)[marked] = np.asarray(found, np.uint8)[which.ravel()]
+        codes = np.zeros(plane.shape, dtype)
+        for number, marked in enumerate(classes):
+            codes |= marked.astype(dtype) << dtype(number)
+        found, which = np.unique(codes, return_inverse=True)
+        for code in found.tolist():
+            if code not in known:
+                known[code] = _label_of(code, target)
+        plane[:] = np.array([known[code] for code in found.tolist()], np.uint8)[which]
     return labels
 
 
@@ -228,12 +228,11 @@ def _box(plane: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def _label_of(pattern: NDArray[np.uint8], target: Target) -> int:
-    """The label that fits the classes of a pixel best; at least one class is on."""
-    table = target.membership()
-    on = np.flatnonzero(pattern)
-    leading = min(on, key=lambda number: len(target.members[number]))
-    return min(
-        target.members[leading],
-        key=lambda label: int(np.count_nonzero(np.array(table[label]) != pattern)),
+def _label_of(code: int, target: Target) -> int:
+    """The label that fits the classes of a pixel best; bit ``i`` says that it is of class ``i``."""
+    on = [bool(code >> number & 1) for number in range(target.num_classes)]
+    leading = min(
+        (members for members, is_on in zip(target.members, on, strict=True) if is_on), key=len
     )
+    table = np.array(target.membership())
+    return min(leading, key=lambda label: int(np.count_nonzero(table[label] != on)))

@@ -6,6 +6,7 @@ back to the rectangle of the source before anything is decided.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from seglib.device import build_autocast, choose_device
 from seglib.memory import shrink_to_fit
 from seglib.micro_batch import finest_logits
 from seglib.model import Member, Model
+from seglib.networks import build_network
 from seglib.postprocess import is_flat, mark_planes, remove_small
-from seglib.unet import UNet
 
 __all__ = ["Predictor"]
 
@@ -41,7 +42,8 @@ class Predictor:
         flips: Average over mirror images, too.
 
     Raises:
-        InfeasibleError: A network sees a channel that the model does not name.
+        InfeasibleError: A network sees a channel that the model does not name, or comes from
+            a library that is not there.
     """
 
     def __init__(
@@ -63,6 +65,20 @@ class Predictor:
             for name in member.recipe.seen_channels(self.model.inputs.channels)
         }
         return tuple(name for name in self.model.inputs.channels if name in seen)
+
+    @property
+    def key(self) -> str:
+        """Fingerprint of everything that a mask depends on besides its image."""
+        state = hashlib.sha256()
+        model = self.model
+        for member in model.members:
+            state.update(member.recipe.model_dump_json().encode())
+            for name, tensor in sorted(member.weights.items()):
+                state.update(name.encode())
+                state.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        rest = (model.inputs.model_dump_json(), model.post.model_dump_json(), self._flips)
+        state.update(repr(rest).encode())
+        return state.hexdigest()[:20]
 
     def plan(self, root: Path, channels: Sequence[str] | None = None) -> Plan:
         """How the files of an item are to be read for this model: all slices of it.
@@ -203,7 +219,9 @@ class Predictor:
     def _build(self, member: Member) -> tuple[nn.Module, Member, list[int]]:
         inputs = self.model.inputs
         seen = member.recipe.seen_channels(inputs.channels)
-        net = UNet(member.recipe, num_channels=len(seen), num_logits=inputs.target.num_logits)
+        net = build_network(
+            member.recipe, num_channels=len(seen), num_logits=inputs.target.num_logits
+        )
         net.load_state_dict(dict(member.weights))
         return net.to(self.device).eval(), member, [inputs.channels.index(one) for one in seen]
 

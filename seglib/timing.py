@@ -21,8 +21,9 @@ from seglib.files import write_whole
 from seglib.memory import shrink_to_fit
 from seglib.recipe import Recipe
 from seglib.training import Training
+from seglib.work import EpochCost
 
-__all__ = ["EpochCost", "measure_epoch"]
+__all__ = ["measure_epoch"]
 
 _PIECES: Final = 3
 """Parts of the time for training that are told apart: they say how even it is."""
@@ -30,48 +31,11 @@ _PIECES: Final = 3
 _SHARES: Final = {"train": 0.6, "score": 0.2, "final": 0.2}
 """Of the time that a measurement may take."""
 
+Clock = Callable[[], float]
+Act = Callable[[NDArray[np.int64]], object]
+
 _SMALL_FILES: Final = 4
 """Tables that a trial writes after an epoch, beside the checkpoint."""
-
-
-@dataclass(frozen=True)
-class EpochCost:
-    """What a recipe costs here; all but the checkpoint was measured while others measured, too.
-
-    Args:
-        train_s: For each training slice.
-        score_s: For each validation slice.
-        rest_s: For each epoch, whatever its size: its copy to go back to, the statistics of
-            batch normalisation, checkpoint and tables.
-        final_s: For each validation slice, once: scores and surfaces of the last epoch.
-        spread: Standard deviation between parts of the measurement, as a share.
-        cpu_share: Share of the time that the process really had its cores.
-        memory_mb: Most memory, in MiB; of the device on a GPU, of the process on a CPU.
-        checkpoint_gb: Size of one checkpoint.
-        share: How much of an epoch's training was gone through, at most 1.
-    """
-
-    train_s: float
-    score_s: float
-    rest_s: float
-    final_s: float
-    spread: float
-    cpu_share: float
-    memory_mb: float
-    checkpoint_gb: float
-    share: float
-
-    def epoch_s(self, num_train: int, num_val: int) -> float:
-        """Seconds of an epoch.
-
-        Args:
-            num_train: Slices to train on.
-            num_val: Slices to validate on.
-
-        Returns:
-            Seconds.
-        """
-        return self.train_s * num_train + self.score_s * num_val + self.rest_s
 
 
 @dataclass(frozen=True)
@@ -116,61 +80,68 @@ def measure_epoch(
     device = device or choose_device()
     parts = split.parts(store.index)
     reset_peak_memory(device)
-    begun, used = time.perf_counter(), time.process_time()
+    clock = _choose_clock(device)
+    begun, used = time.perf_counter(), clock()
 
     def begin(_: int) -> Training:
         return Training(recipe, store, parts["train"], seed=0, device=device)
 
     sizes = {"most": 1, "image_size": store.image_size}
     run = shrink_to_fit(begin, 1, recipe=recipe, device=device, **sizes)
-    training = _time_training(run, parts["train"], seconds * _SHARES["train"])
-    scoring = _time_scoring(run, parts["val"], seconds * _SHARES["score"])
+    training = _time_training(run, parts["train"], seconds * _SHARES["train"], clock)
+    scoring = _time_scoring(run, parts["val"], seconds * _SHARES["score"], clock)
     memory_mb = peak_memory_mb(device)
-    wall_s, cpu_s = time.perf_counter() - begun, time.process_time() - used
+    cpu_share = (clock() - used) / (time.perf_counter() - begun)
     path = scratch / "measured.pt"
     saving_s = _time_saving(run, path)
-    final_s = _time_final(path, store, parts["val"], scoring.each, seconds * _SHARES["final"])
+    chosen = _choose_cases(store, parts["val"], scoring.each, seconds * _SHARES["final"])
+    final_s = 2 * scoring.each
+    if len(chosen):
+        final_s = _time(lambda some: evaluate(path, store, some), chosen, clock) / len(chosen)
     return EpochCost(
         train_s=training.each,
         score_s=scoring.each,
         rest_s=training.fixed + scoring.fixed + saving_s,
         final_s=final_s,
         spread=training.spread,
-        cpu_share=min(1.0, cpu_s / (wall_s * torch.get_num_threads())),
+        cpu_share=min(1.0, cpu_share),
         memory_mb=memory_mb,
         checkpoint_gb=path.stat().st_size / 1e9,
         share=training.covered / len(parts["train"]),
     )
 
 
-def _time_training(run: Training, rows: NDArray[np.int64], seconds: float) -> _Line:
+def _time_training(run: Training, rows: NDArray[np.int64], seconds: float, clock: Clock) -> _Line:
     def train(some: NDArray[np.int64]) -> None:
         run.train = some
         run.inputs.feed(some)
         run.train_epoch(1)
 
     try:
-        return _fit_line(train, rows, run.recipe.batch_size, seconds)
+        return _fit_line(train, rows, run.recipe.batch_size, seconds, clock=clock)
     finally:
         run.train = rows
 
 
-def _time_scoring(run: Training, rows: NDArray[np.int64], seconds: float) -> _Line:
-    return _fit_line(lambda some: run.validate(some, 1), rows, run.recipe.batch_size, seconds)
+def _time_scoring(run: Training, rows: NDArray[np.int64], seconds: float, clock: Clock) -> _Line:
+    def score(some: NDArray[np.int64]) -> None:
+        run.validate(some, 1)
+
+    return _fit_line(score, rows, run.recipe.batch_size, seconds, clock=clock)
 
 
 def _fit_line(
-    act: Callable[[NDArray[np.int64]], object], rows: NDArray[np.int64], batch: int, seconds: float
+    act: Act, rows: NDArray[np.int64], batch: int, seconds: float, *, clock: Clock
 ) -> _Line:
     """Time one batch, then as many more in three pieces as there is time for."""
     few = rows[:batch]
     act(few)  # the first one sets things up
-    one_s = min(_time(act, few) for _ in range(2))
+    one_s = min(_time(act, few, clock) for _ in range(2))
     size = int(min(len(rows), len(few) * max(1.0, seconds / _PIECES / one_s)))
     size = max(size // batch * batch, len(few)) if size < len(rows) else size
     if size <= len(few):
         return _Line(one_s / len(few), 0.0, covered=len(few))
-    pieces = [_time(act, _spaced(rows, size, number)) for number in range(_PIECES)]
+    pieces = [_time(act, _spaced(rows, size, number), clock) for number in range(_PIECES)]
     mean_s = float(np.mean(pieces))
     each = max(mean_s - one_s, 0.0) / (size - len(few))
     fixed = mean_s - each * size  # so that an epoch that was measured whole is what it was
@@ -186,10 +157,16 @@ def _spaced(rows: NDArray[np.int64], size: int, number: int) -> NDArray[np.int64
     return rows[places]
 
 
-def _time(act: Callable[[NDArray[np.int64]], object], rows: NDArray[np.int64]) -> float:
-    begun = time.perf_counter()
+def _choose_clock(device: torch.device) -> Clock:
+    """Seconds of the process tell what it would take alone; but those of several threads add up."""
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.perf_counter
+
+
+def _time(act: Act, rows: NDArray[np.int64], clock: Clock) -> float:
+    begun = clock()
     act(rows)
-    return time.perf_counter() - begun
+    return clock() - begun
 
 
 def _time_saving(run: Training, path: Path) -> float:
@@ -200,18 +177,15 @@ def _time_saving(run: Training, path: Path) -> float:
     return time.perf_counter() - begun
 
 
-def _time_final(
-    path: Path, store: Store, rows: NDArray[np.int64], score_s: float, seconds: float
-) -> float:
-    """Seconds a slice for the scores after the last epoch, from the smallest cases.
+def _choose_cases(
+    store: Store, rows: NDArray[np.int64], score_s: float, seconds: float
+) -> NDArray[np.int64]:
+    """Rows of the smallest cases, to score as after the last epoch; none if all take too long.
 
     A network that has not learnt yet finds something everywhere, and surfaces of much take
-    longer than those of little: this is rather too much than too little.
+    longer than those of little: the time is rather too much than too little.
     """
     cases = store.index["case"].iloc[rows]
     sizes = cases.value_counts(sort=True, ascending=True).cumsum()
     fit = sizes[sizes * score_s * 2 <= seconds]
-    if fit.empty:
-        return 2 * score_s
-    chosen = rows[cases.isin(fit.index[:3]).to_numpy()]
-    return _time(lambda some: evaluate(path, store, some), chosen) / len(chosen)
+    return rows[cases.isin(fit.index[:3]).to_numpy()]

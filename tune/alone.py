@@ -13,8 +13,8 @@ from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.data.store import Store
 from seglib.files import write_whole
 from seglib.recipe import Recipe
+from tune.preparing import DEMO, prepare_data
 from tune.request import Request
-from tune.run import DEMO, prepare_data
 from tune.run_directory import RunDirectory
 from tune.study_file import StudyFile
 from tune.trial import FAILURE, HALT, NOTE, ROW, run_trial

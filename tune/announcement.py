@@ -59,7 +59,9 @@ def say_kept(ledger: Ledger, console: Console) -> None:
 
 def say_nothing_left(ledger: Ledger, console: Console) -> None:
     """Every trial has ended; how to ask for more."""
-    text = "nothing is left to train; --trials with a higher number asks for more"
+    text = "nothing is left to train"
+    if ledger.file.method != "grid":
+        text += "; --trials with a higher number asks for more"
     if can_go_on(ledger):
         text += f", --extend N trains the best N on to epoch {ledger.file.horizon}"
     console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ from seglib.model import InputSpec, Member, Model, PostProcess
 from seglib.recipe import Recipe
 from tune.card import CardParts, write_card
 from tune.division import list_folds
-from tune.picking import Picked, Picks
+from tune.picked import Picked, Picks
 from tune.prepared_store import find_store
 
 __all__ = ["Assembly"]

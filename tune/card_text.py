@@ -116,6 +116,10 @@ def _output(interface: Mapping[str, Any]) -> Iterator[str]:
     yield f"`{output['name']}`: float32, batch x {len(names)} x height x width, from 0 to 1"
     yield f"({output['activation']}, no logits). Channels in this order: {', '.join(names)}."
     yield ""
+    yield (
+        "All in float32. `segtune predict` computes in half precision where a network was trained "
+        "so and the device has it, and may differ in the third decimal."
+    )
     if masks["kind"] == "organs":
         yield "A pixel belongs to its most probable channel."
     else:

@@ -13,7 +13,7 @@ from seglib.recipe import Recipe
 from tune.cost_classes import cost_class
 
 if TYPE_CHECKING:
-    from seglib.timing import EpochCost
+    from seglib.work import EpochCost
 
 __all__ = ["ClassCost", "Paper", "settle_costs"]
 
@@ -33,13 +33,13 @@ class Paper:
 
     Args:
         recipe: Which one.
-        work: Of a step, for one image; None where nobody knows.
+        work: Of a step, for one image.
         memory_gb: Predicted for a trial.
         checkpoint_gb: Predicted for a checkpoint.
     """
 
     recipe: Recipe
-    work: float | None
+    work: float
     memory_gb: float
     checkpoint_gb: float
 
@@ -114,7 +114,7 @@ def _judge(papers: Sequence[Paper], known: Mapping[int, EpochCost]) -> float:
 def _infer(paper: Paper, papers: Sequence[Paper], known: Mapping[int, EpochCost]) -> EpochCost:
     nearest = min(known, key=lambda number: _distance(paper, papers[number]))
     other, cost = papers[nearest], known[nearest]
-    ratio = _ratio(paper.work, other.work)
+    ratio = paper.work / other.work
     return replace(
         cost,
         train_s=cost.train_s * ratio,
@@ -124,13 +124,9 @@ def _infer(paper: Paper, papers: Sequence[Paper], known: Mapping[int, EpochCost]
     )
 
 
-def _ratio(work: float | None, other: float | None) -> float:
-    return work / other if work and other else 1.0
-
-
 def _distance(one: Paper, other: Paper) -> float:
     """In how many knobs two classes differ, a network of another kind counting most."""
     left, right = (json.loads(cost_class(paper.recipe)) for paper in (one, other))
-    differing = [name for name in left if left[name] != right[name]]
+    differing = [name for name in {**left, **right} if left.get(name) != right.get(name)]
     kind = 10.0 * ("architecture" in differing)
-    return len(differing) + kind + abs(math.log(_ratio(one.work, other.work)))
+    return len(differing) + kind + abs(math.log(one.work / other.work))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -15,10 +16,22 @@ from rich.console import Console
 
 from seglib.errors import Problem, RunError, SegtuneError
 from tune import cli_jobs, cli_models
+from tune.cli_options import (
+    Data,
+    Extend,
+    GpuHour,
+    Out,
+    Price,
+    PriceMinutes,
+    Set,
+    Space,
+    Storage,
+    Trials,
+)
 from tune.interruption import conclude_on_signal
 from tune.request import Request
 from tune.run import run_search
-from tune.suite import describe_suite, is_suite, run_suite
+from tune.suite import describe_suite, is_suite, load_suite, run_suite
 from tune.surroundings import open_console, settle_surroundings
 from tune.urls import choose_ledger, hide_password, is_url
 
@@ -35,50 +48,21 @@ app = typer.Typer(
 app.add_typer(cli_models.app)  # without a name: its commands stand beside those below
 app.add_typer(cli_jobs.app)
 
-Space = Annotated[
-    Path,
-    typer.Option(
-        "--space", metavar="FILE", help="Study file (YAML): what is searched; or a suite."
-    ),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        metavar="DIR",
-        help="Folder with images; without it the file's demo part runs.",
-    ),
-]
-Out = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Folder for run directories, prepared data.")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Lay a value over the file, as epochs=20; repeatable."
-    ),
-]
-Trials = Annotated[
-    str | None,
-    typer.Option("--trials", metavar="N|+N", help="Trials in all; +N: N more than in the file."),
-]
-Extend = Annotated[
-    int,
-    typer.Option(
-        "--extend",
-        metavar="N",
-        min=0,
-        help="With epochs raised: train the best N complete trials on, as new trials.",
-    ),
-]
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        metavar="URL",
-        help="Database of the ledger, if not a file; SEGTUNE_STORAGE says it, too.",
-    ),
-]
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        open_console().file.write(f"segtune {version('segtune')}\n")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    _: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Say which it is."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -151,12 +135,30 @@ def check(
     out: Out = Path("runs"),
     set_: Set = None,
     trials: Trials = None,
+    price: Price = False,
+    gpu_hour: GpuHour = None,
+    price_minutes: PriceMinutes = None,
 ) -> None:
     """Check a study file and say what would run.
 
     Starts nothing and writes nothing. All faults of the file are told at once.
+
+    With --price it prepares the data as a search would, trains a part of an epoch of
+    each kind of trial that differs in cost, and says what the search will come to, each
+    figure with an interval: wall time, epochs, memory, disk, money. The prepared data
+    and the prediction are left in OUT/.cache, where the search finds them; its report
+    then shows predicted against actual.
     """
-    _print_plan(Request(space, data, out, tuple(set_ or ()), trials))
+    request = Request(space, data, out, tuple(set_ or ()), trials)
+    if not price and (gpu_hour is not None or price_minutes is not None):
+        given = "--gpu-hour" if gpu_hour is not None else "--price-minutes"
+        raise RunError("command line", [Problem(given, "no --price", "--price with it")])
+    _print_plan(request)
+    if price:
+        from tune.price_table import show_price
+
+        requests = load_suite(request).requests if is_suite(space) else [request]
+        show_price(requests, open_console(), gpu_hour=gpu_hour, minutes=price_minutes)
 
 
 @app.command()

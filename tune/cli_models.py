@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
 
+from tune.interruption import Interruption
 from tune.surroundings import open_console
+from tune.urls import choose_ledger
 
 __all__ = ["app"]
 
@@ -54,6 +57,14 @@ def confirm(
         bool,
         typer.Option("--open-test", help="Score the locked test part: once, and it is recorded."),
     ] = False,
+    address: Annotated[
+        str,
+        typer.Option("--address", metavar="HOST:PORT", help="Ray cluster, or auto, or local."),
+    ] = "local",
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="Database of the search's ledger."),
+    ] = None,
 ) -> None:
     """Train the default, the winner and the runners-up again, over seeds and folds.
 
@@ -63,7 +74,8 @@ def confirm(
     from tune.confirm import Wish, confirm_run
     from tune.interruption import conclude_on_signal
 
-    wish = Wish(run, data, top=top, seeds=seeds, folds=folds, open_test=open_test)
+    wish = Wish(run, data, top, seeds=seeds, folds=folds, open_test=open_test, address=address,
+                storage=choose_ledger(storage))  # fmt: skip
     raise typer.Exit(conclude_on_signal(lambda console, why: confirm_run(wish, console, why)))
 
 
@@ -83,16 +95,21 @@ def retrain(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Networks.")] = 3,
+    address: Annotated[
+        str,
+        typer.Option("--address", metavar="HOST:PORT", help="Ray cluster, or auto, or local."),
+    ] = "local",
 ) -> None:
     """Train the best recipe on training and validation part together: the final model.
 
-    One network per seed; OUT/NAME-retrain/model.pt holds them all. The test part stays
-    locked. The same command goes on where it ended.
+    Of a confirmed run, the recipe that the confirmation says to take. One network per
+    seed, after its last epoch; OUT/NAME-retrain/model.pt holds them all. The test part
+    stays locked. The same command goes on where it ended.
     """
     from tune.interruption import conclude_on_signal
     from tune.retrain import Wish, retrain_best
 
-    wish = Wish(best, data, out, seeds=seeds)
+    wish = Wish(best, data, out, seeds=seeds, address=address)
     raise typer.Exit(conclude_on_signal(lambda console, why: retrain_best(wish, console, why)))
 
 
@@ -109,14 +126,19 @@ def predict(
 ) -> None:
     """Segment new images: masks with the geometry of the input and its grey values.
 
-    PNG, TIFF, JPEG, DICOM, NIfTI, and folders in any layout that a search reads.
+    PNG, TIFF, JPEG, DICOM, NIfTI, and folders in any layout that a search reads; masks that
+    lie beside the images are not looked at. The same command goes on where it ended.
     """
+    from tune.interruption import conclude_on_signal
     from tune.models import Choice, find_model
     from tune.prediction import predict_files
 
-    console = open_console()
-    chosen = find_model(Choice(model, top=top, folds=folds), console)
-    predict_files(chosen, source, out, flips=flips, console=console)
+    def act(console: Console, why: Interruption) -> int:
+        chosen = find_model(Choice(model, top=top, folds=folds), console)
+        predict_files(chosen, source, out, flips=flips, console=console)
+        return 0
+
+    raise typer.Exit(conclude_on_signal(act))
 
 
 @app.command()
@@ -157,6 +179,10 @@ def export(
     ] = "onnx",
     top: Top = 1,
     folds: Folds = False,
+    images: Annotated[
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Images to compare on; drawn ones if none."),
+    ] = None,
 ) -> None:
     """Write a model for other programs: ONNX or torch.export, with its model card.
 
@@ -167,4 +193,4 @@ def export(
 
     console = open_console()
     chosen = find_model(Choice(model, top=top, folds=folds), console)
-    export_model(chosen, out, format_=format_, console=console)
+    export_model(chosen, out, format_=format_, images=images, console=console)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from seglib.architectures import means_something
 from seglib.recipe import Recipe
 from tune.agenda import list_planned
 from tune.study_file import StudyFile
@@ -43,7 +44,9 @@ def cost_class(recipe: Recipe) -> str:
     """
     values = recipe.model_dump(exclude=set(_CHEAP))
     values["dropout"] = bool(values["dropout"])
-    return json.dumps(values, sort_keys=True)
+    kind = recipe.architecture
+    told = {name: value for name, value in values.items() if means_something(name, kind)}
+    return json.dumps(told, sort_keys=True)
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,15 @@ _SHARED = "a folder that all machines of the cluster see under the same path, or
 
 
 class _Sent(Request):
-    """A request whose data folder is not on this machine."""
+    """A request whose data folder and libraries are not on this machine."""
 
     def _check_data(self, study: StudyFile) -> None:
         if self.data is not None and study.data.layout in PHANTOM_LAYOUTS:
             wanted = f"none, as data.layout is {study.data.layout}"
             raise DataError("command line", [Problem("--data", f"{str(self.data)!r}", wanted)])
+
+    def _check_libraries(self, study: StudyFile) -> None:
+        """They must be on the cluster, where nobody has looked yet."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy.typing as npt
 from rich.console import Console
 
-from seglib.errors import Problem, RunError
+from seglib.errors import DataError, Problem, RunError
 from seglib.files import write_whole
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ __all__ = ["export_model"]
 ONNX = "model.onnx"
 TORCH = "model.pt2"
 CARD = "MODEL_CARD.md"
+
+NUM_REAL = 8
+"""Images of a folder that are compared."""
 
 
 def export_model(
@@ -63,7 +66,7 @@ def export_model(
         contents[name] = content
         measured.append(
             f"`{name}`: {len(content) / 1e6:,.1f} MB; on {of} its probabilities differ from the "
-            f"model's by {difference:.1e} at most"
+            f"model's by {difference:.0e} at most"
         )
     contents[CARD] = card_as_text(model, measured).encode()
     for name, content in contents.items():
@@ -82,8 +85,41 @@ def _samples(model: Model, images: Path | None) -> tuple[npt.NDArray[np.uint8], 
     """What to compare on, and its name."""
     from seglib.averaged import draw_samples
 
-    drawn = draw_samples(model)
-    return drawn, f"{len(drawn)} drawn images"
+    if images is None:
+        drawn = draw_samples(model)
+        return drawn, f"{len(drawn)} drawn images"
+    real = _real_samples(model, images)
+    return real, f"{len(real)} images of {images.resolve().name}"
+
+
+def _real_samples(model: Model, images: Path) -> npt.NDArray[np.uint8]:
+    """A slice from the middle of each of a few images, evenly over all of them."""
+    import numpy as np
+
+    from seglib.data.source import read_item
+    from seglib.data.unlabelled import Wish, find_unlabelled
+    from seglib.postprocess import is_flat
+    from seglib.predict import Predictor
+
+    predictor, layout = Predictor(model), model.inputs.layout
+    wish = Wish(
+        channels=model.inputs.channels,
+        seen=predictor.channels,
+        flat=is_flat(layout),
+        numbered=layout == "nnunet",
+    )
+    found = find_unlabelled(images.resolve(), wish)
+    places = np.linspace(0, len(found) - 1, min(len(found), NUM_REAL)).round().astype(int)
+    kept, problems = [], list[Problem]()
+    for one in (found[place] for place in places):
+        loaded = read_item(one.item, predictor.plan(images.resolve(), one.channels), problems)
+        if loaded is not None:
+            batches = [batch for _, batch in predictor.network_images(loaded, one.channels)]
+            kept += [batches[len(batches) // 2][0]] if batches else []
+    if problems or not kept:
+        empty = Problem("--images", "nothing but blank images", "images that show something")
+        raise DataError(str(images), problems or [empty])
+    return np.stack(kept)
 
 
 def _exported(

@@ -18,7 +18,7 @@ __all__ = ["INTERVAL", "Outcome", "Overheads", "Range", "TrialCost", "forecast",
 INTERVAL: Final = (0.05, 0.95)
 """Nine in ten of the made-up searches lie within."""
 
-_MOST_EVENTS = 300_000
+_EFFORT: Final = 300_000
 _MOST_SEARCHES, _FEWEST_SEARCHES = 400, 60
 _MOST_TRIALS = 20_000
 
@@ -130,6 +130,7 @@ def forecast(
     slots: int,
     overheads: Overheads,
     drift: float = 0.06,
+    effort: int = _EFFORT,
     seed: int = 0,
 ) -> list[Outcome]:
     """Let a search happen many times, each time with other luck.
@@ -146,6 +147,7 @@ def forecast(
         overheads: Seconds around the training.
         drift: By which the machine may be slower or faster than while it was measured; standard
             deviation, as a share.
+        effort: Rungs that are gone through in all of them, about.
         seed: Of all luck.
 
     Returns:
@@ -157,7 +159,7 @@ def forecast(
     if not drawn:
         likely = min(likely, len(planned))
     events = max(1, likely) * (len(study.rungs()) + 2)
-    count = min(_MOST_SEARCHES, max(_FEWEST_SEARCHES, _MOST_EVENTS // events))
+    count = min(_MOST_SEARCHES, max(_FEWEST_SEARCHES, effort // events))
     chance = random.Random(seed)
     return [
         _Search(

@@ -106,7 +106,8 @@ def show_leaderboard(
         console.print(render_leaderboard(study, table, settings=settings), markup=False)
         point = best_point(study, entries)
         said = _winner(study, best, entries) if point is None else _winning_point(study, point)
-        console.print(said, markup=False, highlight=False)
+        if study.folds != "all":  # networks that have seen the patients are not ranked by them
+            console.print(said, markup=False, highlight=False)
     for line in _refusals(entries):
         console.print(line, markup=False, highlight=False, style="yellow", soft_wrap=True)
     failed = [entry for entry in entries if entry.state == "FAIL" and entry.started]

@@ -84,7 +84,8 @@ class Looks:
             bracket = self._choose_bracket()
             first *= rule.eta**bracket
         step = 2 if rule.type == "median" else rule.eta
-        found, epoch = [], max(1, first)
+        found: list[tuple[int, object]] = []
+        epoch = max(1, first)
         while epoch < last:
             found.append((epoch, (is_default, bracket, epoch)))
             epoch *= step

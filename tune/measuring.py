@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -18,7 +19,7 @@ from seglib.recipe import Recipe
 
 if TYPE_CHECKING:
     from seglib.data.store import Store
-    from seglib.timing import EpochCost
+    from seglib.work import EpochCost
 
 __all__ = ["MOST_WORKERS", "Measured", "measure"]
 
@@ -151,9 +152,8 @@ def _get_ready(threads: int, begun: float) -> None:
     import torch
 
     from seglib.allocator import keep_freed_memory
-    from tune import trainable
 
-    assert trainable.train
+    importlib.import_module("tune.trainable")  # with Ray, as there
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     keep_freed_memory()

@@ -11,7 +11,8 @@ from seglib.checkpoint import load_checkpoint, previous_of
 from seglib.errors import Problem, RunError, UnwritableError
 from seglib.model import Model
 from tune.assembly import Assembly
-from tune.picking import MODEL, Picks, pick_file, pick_of_folder, refuse_several, trial_of
+from tune.picked import MODEL, Picks, refuse_several
+from tune.picking import pick_file, pick_of_folder, trial_of
 from tune.post_tuning import tune_post
 
 __all__ = ["Choice", "find_model", "kept_model", "make_model", "write_model"]

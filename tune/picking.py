@@ -3,78 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from seglib.errors import Problem, RunError
 from tune.entries import Entry, recipe_key
+from tune.picked import MODEL, Picked, Picks, look_at, refuse_several
 from tune.report import best_point, best_row
+from tune.reporting.confirmation import CONFIRM, load_finding
 from tune.run_directory import RunDirectory
-from tune.run_view import RunView, view_run
+from tune.run_view import RunView
 from tune.study_file import StudyFile, load_study
 from tune.trial_files import BEST, LAST, trial_folder
-from tune.urls import choose_ledger
 
 __all__ = [
-    "MODEL",
-    "Kind",
-    "Picked",
-    "Picks",
     "pick_file",
+    "pick_folds",
     "pick_of_folder",
     "pick_retrained",
-    "refuse_several",
+    "rank",
+    "taken_recipe",
     "trial_of",
 ]
-
-MODEL = "model.pt"
-Kind = Literal["trial", "top", "folds", "retrained"]
-
-
-@dataclass(frozen=True)
-class Picked:
-    """One network.
-
-    Args:
-        checkpoint: Its file.
-        trial: The trial that it is of; None for one of ``segtune fit``.
-        fold: The fold that validated it: a number, ``all``, or None for the search's own part.
-    """
-
-    checkpoint: Path
-    trial: int | None = None
-    fold: int | str | None = None
-
-
-@dataclass(frozen=True)
-class Picks:
-    """Networks of one run that make a model together.
-
-    Args:
-        kind: How they were picked.
-        folder: The run directory.
-        study: What was trained there.
-        networks: One or more, best first.
-        said: What the user should know of the choice, in sentences.
-    """
-
-    kind: Kind
-    folder: RunDirectory
-    study: StudyFile
-    networks: tuple[Picked, ...]
-    said: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """For the model's file: ``trial-7``, ``top-3``, ``folds``."""
-        if self.kind == "top":
-            return f"top-{len(self.networks)}"
-        first = self.networks[0]
-        if self.kind == "trial" and first.trial is not None:
-            last = "-last" if first.checkpoint.name == Path(LAST).name else ""
-            return f"trial-{first.trial}{last}"
-        return self.kind
 
 
 def pick_of_folder(folder: Path, *, top: int = 1, folds: bool = False) -> Picks:
@@ -94,14 +44,14 @@ def pick_of_folder(folder: Path, *, top: int = 1, folds: bool = False) -> Picks:
     if (trial := trial_of(folder)) is not None:
         run, number = trial
         refuse_several(folder, top=top, folds=folds)
-        return pick_file(run, number, BEST)
+        return pick_file(run, number)
     if (folder / BEST).exists() and (folder / "study.yaml").exists():  # of `segtune fit`
         refuse_several(folder, top=top, folds=folds)
         place = RunDirectory(folder)
         return Picks("trial", place, load_study(place.study, demo=False), (Picked(folder / BEST),))
-    view = _view(folder)
-    if folds:
-        return _pick_folds(view)
+    view = look_at(folder)
+    if folds or (view.study.folds and view.study.folds != "all" and top == 1):
+        return pick_folds(folder)
     if view.study.folds == "all":
         hint = "segtune retrain goes on where it ended"
         problem = Problem(MODEL, "nothing", "the model that retraining ends with", hint)
@@ -123,13 +73,14 @@ def trial_of(folder: Path) -> tuple[Path, int] | None:
     return (run, int(folder.name)) if is_one and (run / "study.yaml").exists() else None
 
 
-def pick_file(run: Path, number: int, name: str) -> Picks:
+def pick_file(run: Path, number: int, name: str | None = None) -> Picks:
     """One checkpoint of one trial.
 
     Args:
         run: The run directory.
         number: The trial.
-        name: The checkpoint, from the trial's folder on.
+        name: The checkpoint, from the trial's folder on; if not given, that of the best
+            epoch, and for a fold, which no epoch is chosen on, that of the last.
 
     Returns:
         The network.
@@ -137,44 +88,19 @@ def pick_file(run: Path, number: int, name: str) -> Picks:
     Raises:
         RunError: The run or its ledger cannot be read, or the checkpoint is gone.
     """
-    view = _view(run)
+    view = look_at(run)
+    entry = next((one for one in view.entries if one.number == number), None)
+    name = name or (LAST if entry is not None and entry.fold is not None else BEST)
     checkpoint = trial_folder(view.folder.path, number) / name
     if not checkpoint.exists():
         hint = "of trials that have ended, the checkpoints of the best five are kept"
         problem = Problem(name, "nothing", "a checkpoint", hint)
         raise RunError(str(checkpoint.parents[1]), [problem])
-    entry = next((one for one in view.entries if one.number == number), None)
     return Picks("trial", view.folder, view.study, (_picked(checkpoint, number, entry),))
 
 
-def refuse_several(source: Path, *, top: int, folds: bool) -> None:
-    """Say that one network is one.
-
-    Args:
-        source: A file, or a trial's folder.
-        top: Value of ``--top``.
-        folds: Value of ``--folds``.
-
-    Raises:
-        RunError: More than one was asked for.
-    """
-    wanted = "a run directory as MODEL: this is one model"
-    asked = [("--top", str(top))] * (top > 1) + [("--folds", "given")] * folds
-    if asked:
-        raise RunError(str(source), [Problem(option, found, wanted) for option, found in asked])
-
-
-def _view(run: Path) -> RunView:
-    if run.is_dir() and not (run / "study.yaml").exists():
-        inside = sorted(path.parent.name for path in run.glob("*/study.yaml"))
-        wanted = "a run directory, a trial's folder, or a model.pt"
-        hint = f"one of those in it: {', '.join(inside)}" if inside else ""
-        raise RunError(str(run), [Problem("MODEL", "a folder without study.yaml", wanted, hint)])
-    return view_run(run, choose_ledger(None))
-
-
 def _picked(checkpoint: Path, number: int, entry: Entry | None) -> Picked:
-    return Picked(checkpoint, number, getattr(entry, "fold", None))
+    return Picked(checkpoint, number, None if entry is None else entry.fold)
 
 
 def _pick_top(view: RunView, top: int) -> Picks:
@@ -242,8 +168,15 @@ def pick_retrained(run: Path) -> Picks:
     Raises:
         RunError: None is there.
     """
-    view = _view(run)
-    entries = [one for one in view.entries if one.fold == "all" and one.seed in view.study.seeds]
+    view = look_at(run)
+    keys = {recipe_key(row.values) for row in view.study.rows}
+    entries = [
+        one
+        for one in view.entries
+        if one.fold == "all"
+        and one.seed in view.study.seeds
+        and recipe_key(one.recipe or one.values) in keys
+    ]
     entries.sort(key=lambda one: view.study.seeds.index(one.seed or 0))
     paths = {one.number: trial_folder(view.folder.path, one.number) / LAST for one in entries}
     good = [one for one in entries if one.state == "COMPLETE" and paths[one.number].exists()]
@@ -260,40 +193,73 @@ def pick_retrained(run: Path) -> Picks:
     return Picks("retrained", view.folder, view.study, networks, tuple(said))
 
 
-def _pick_folds(view: RunView) -> Picks:
-    """One network for each fold of the best recipe, after its last epoch."""
-    confirmed = view if view.study.folds else _confirmation(view)
-    best = rank(view.study, view.entries)
-    keys = [recipe_key(one.recipe) for one in best[:1]]
-    if confirmed is view:
-        point = best_point(view.study, view.entries)
-        keys = [] if point is None else [recipe_key(point.recipe)]
+def pick_folds(run: Path) -> Picks:
+    """One network for each fold of the recipe that a confirmation says to take.
+
+    It is that of the first seed, after its last epoch: no epoch was chosen by the patients
+    of the fold.
+
+    Args:
+        run: The run directory of the search, or of its confirmation.
+
+    Returns:
+        The networks, by fold.
+
+    Raises:
+        RunError: The run was not confirmed, or a network is gone.
+    """
+    view = look_at(run)
+    if not view.study.folds:
+        view = _confirmation(view)
+    name, key = _taken(view)
     found: dict[int, Picked] = {}
-    for entry in confirmed.entries:
-        path = trial_folder(confirmed.folder.path, entry.number) / LAST
-        if (
-            entry.state == "COMPLETE"
-            and isinstance(entry.fold, int)
-            and recipe_key(entry.recipe) in keys
-            and path.exists()
-        ):
+    for entry in view.entries:
+        path = trial_folder(view.folder.path, entry.number) / LAST
+        is_one = entry.state == "COMPLETE" and recipe_key(entry.recipe) == key
+        if is_one and isinstance(entry.fold, int) and path.exists():
             found.setdefault(entry.fold, _picked(path, entry.number, entry))
-    wanted = confirmed.study.folds
-    if len(found) < 2 or set(found) != set(wanted):
-        hint = "segtune confirm trains them, and goes on where it ended"
-        told = ", ".join(map(str, sorted(found))) or "none"
-        problem = Problem("--folds", f"networks of folds: {told}", f"all of {wanted}", hint)
-        raise RunError(str(confirmed.folder.path), [problem])
+    if lacking := [fold for fold in view.study.folds if fold not in found]:
+        hint = "segtune confirm goes on where it ended"
+        told = f"no network of fold {', '.join(map(str, lacking))}"
+        problem = Problem("--folds", told, "one of each fold", hint)
+        raise RunError(str(view.folder.path), [problem])
     networks = tuple(found[fold] for fold in sorted(found))
-    return Picks("folds", confirmed.folder, confirmed.study, networks)
+    said = (f"recipe: {name}, as segtune confirm found",) if name else ()
+    return Picks("folds", view.folder, view.study, networks, said)
+
+
+def taken_recipe(run: Path) -> tuple[str, dict[str, Any]] | None:
+    """What a confirmation says to take.
+
+    Args:
+        run: The run directory of the search.
+
+    Returns:
+        Its name, as ``winner``, and its knobs; None for a run that was not confirmed.
+
+    Raises:
+        RunError: The confirmation is damaged.
+    """
+    finding = load_finding(run)
+    if finding is None or not (run / CONFIRM / "study.yaml").exists():
+        return None
+    rows = look_at(run / CONFIRM).study.rows
+    return next(((row.name, row.values) for row in rows if row.name == finding.take), None)
+
+
+def _taken(confirmed: RunView) -> tuple[str, str]:
+    """Name and key of the recipe; before the confirmation has ended, the best so far."""
+    if taken := taken_recipe(confirmed.folder.path.parent):
+        return taken[0], recipe_key(taken[1])
+    point = best_point(confirmed.study, confirmed.entries)
+    return ("", "") if point is None else (point.name, recipe_key(point.recipe))
 
 
 def _confirmation(view: RunView) -> RunView:
     """The run in which ``segtune confirm`` trained the best of a search again."""
     run = view.folder.path
-    for folder in (run / "confirm", run.with_name(f"{run.name}-confirm")):
-        if (folder / "study.yaml").exists():
-            return _view(folder)
+    if (run / CONFIRM / "study.yaml").exists():
+        return look_at(run / CONFIRM)
     hint = f"segtune confirm {run}"
     problem = Problem("--folds", "a run that was not confirmed", "a confirmed one", hint)
     raise RunError(str(run), [problem])

@@ -14,8 +14,8 @@ from seglib.cost import MEMORY_ERROR, count_parameters, estimate_memory_gb
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.recipe import Recipe
 from tune.feasibility import why_infeasible
+from tune.preparing import DEMO
 from tune.request import Request
-from tune.run import DEMO
 from tune.space import Value, show
 from tune.study_file import StudyFile
 
@@ -107,7 +107,7 @@ def _points(study: StudyFile) -> list[tuple[str, str]]:
     """Of what the rows of a grid are made; seeds in the order in which they are gone through."""
     if not study.rows:
         return []
-    count = study.space.num_points or 0
+    count = (study.space.num_points or 0) if study.product else 0
     beside = len(study.rows) - count
     text = f"all {count} rows" if count > 1 else "the one row"
     text += " of the product" + (f", {beside} beside it" if beside else "")
@@ -263,7 +263,7 @@ def _describe_default(study: StudyFile, console: Console) -> None:
     if reason:
         text = f"  it will not be trained: {reason}; so nothing will say what tuning gained"
         console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-    shown = {name: value for name, value in recipe.model_dump().items() if name in study.space}
+    shown = {name: value for name, value in recipe.model_dump().items() if name in point}
     console.print(
         "  " + ", ".join(f"{k}={v}" for k, v in shown.items()), markup=False, highlight=False
     )

@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from seglib.cost import estimate_checkpoint_gb, estimate_memory_gb
 from seglib.errors import Problem, RunError
 from seglib.files import write_whole
 from seglib.recipe import Recipe
-from seglib.work import estimate_work
 from tune.allotment import Allotment, allot, require_place, settle
-from tune.class_costs import ClassCost, Paper, settle_costs
-from tune.cost_classes import Proposals, cost_class, draw_proposals
-from tune.feasibility import why_infeasible
-from tune.forecast import Outcome, Overheads, Range, TrialCost, forecast, spread_of
-from tune.number_format import named
+from tune.class_costs import ClassCost, settle_costs
+from tune.cost_classes import draw_proposals
+from tune.forecast import forecast
+from tune.preparing import prepare_data
 from tune.price_record import PriceRecord, price_file, price_key
+from tune.pricing import (
+    Scene,
+    drift_of,
+    list_classes,
+    overheads_of,
+    share_of_classes,
+    to_figures,
+    trial_costs,
+)
 from tune.request import Request
 from tune.retention import most_files
-from tune.run import prepare_data
 from tune.study_file import StudyFile
+from tune.study_parts import Fold
 
 if TYPE_CHECKING:
     from seglib.data.splits import Split, Splits
     from seglib.data.store import Store
     from tune.measuring import Measured
 
-__all__ = ["MINUTES", "Price", "price_search"]
-
-MINUTES: Final = 2.0
-"""What measuring may take, if nobody says otherwise."""
-
-_RAY_START: Final = 1.6
-"""Seconds that Ray takes to start, for each that a worker takes to import."""
-
-_BETWEEN: Final = 0.35
-"""The same, from one trial of a worker to its next."""
-
-_DRIFT: Final = 0.06
-"""By which a quiet machine is slower or faster from one hour to the next, as a share."""
-
-_ERROR_OF_MEMORY: Final = 0.15
+__all__ = ["Price", "price_search"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Price:
 
     Args:
         study: What is searched.
-        record: The prediction as it is written down, and where.
+        record: The prediction as it is written down.
         path: Its file.
         classes: Recipe of each cost class, the share of trials that are of it, and its cost.
         parts: Slices to train and to validate on.
@@ -101,105 +90,151 @@ def price_search(
         SegtuneError: Something the user can mend.
     """
     from tune.division import divide
-    from tune.progress import progress_on
 
     study = request.load_to_train()
     require_place(study, "local")
     store = prepare_data(request, study, console)
     splits = divide(store, study)
     allotment = settle(allot(study, store, None), None, [])[0]
-    why = partial(_why_infeasible, study=study, store=store, allotment=allotment)
-    proposals = draw_proposals(study, why)
-    classes = _list_classes(proposals, allotment)
-    if not classes:
-        wanted, hint = "at least one recipe that fits", "see segtune check for the limits"
-        problem = Problem("parameters", "no recipe of the space can be trained", wanted, hint)
-        raise RunError(str(study.path), [problem])
-    papers = [_paper(recipe, store, allotment) for recipe in classes.values()]
+    scene = _scene(study, store, allotment)
+    proposals = draw_proposals(study, scene.why_infeasible)
+    classes = list_classes(scene, proposals)
+    papers = [scene.paper(recipe) for recipe in classes.values()]
     cache = (request.cache or request.out / ".cache").resolve()
-    with progress_on(console) as progress:
-        measured = _measure(
-            papers, store, splits, study, allotment, minutes=minutes, cache=cache, progress=progress
-        )  # fmt: skip
-    costs = settle_costs(papers, measured.costs)
+    found = _measure(list(classes.values()), store, _Parts(splits, study), allotment,
+                     minutes=minutes, cache=cache, console=console)  # fmt: skip
+    costs = settle_costs(papers, found.costs)
     if costs is None:
-        reasons = "; ".join(dict.fromkeys(measured.failures.values())) or "no time for any recipe"
-        raise RunError("measuring", [Problem("recipes", reasons, "one that can be trained")])
-    parts = _count(_search_part(splits, study), store)
-    outcomes = _forecast(study, proposals, dict(zip(classes, costs, strict=True)), store=store,
-                         splits=splits, allotment=allotment, measured=measured)  # fmt: skip
-    record = _record(study, outcomes, measured, store=store, allotment=allotment,
-                     num_classes=len(classes), gpu_hour=gpu_hour)  # fmt: skip
+        raise _nothing_measured(study, found)
+    parts = partial(_Parts.count, _Parts(splits, study), store)
+    cpu_share, by_class = _cpu_share(found), dict(zip(classes, costs, strict=True))
+    planned, drawn = trial_costs(scene, proposals, by_class, parts, cpu_share=cpu_share)
+    outcomes = forecast(
+        study,
+        planned,
+        drawn,
+        slots=scene.slots,
+        overheads=overheads_of(found.worker_s),
+        drift=drift_of(cpu_share),
+    )
+    each = allotment.gpus or allotment.cpus
+    gpus = allotment.gpus * scene.slots
+    figures = to_figures(outcomes, each=each, gpus=gpus, gpu_hour=gpu_hour)
+    record = _record(scene, store, found, figures=figures, gpu_hour=gpu_hour,
+                     each=each, num_classes=len(classes))  # fmt: skip
     path = price_file(cache, record.key)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, record.model_dump_json(indent=2) + "\n")
-    shares = _shares(proposals, classes, study, allotment)
-    listed = zip(classes.values(), shares, costs, strict=True)
-    largest = max(paper.checkpoint_gb for paper in papers)
-    most_gb = study.constraints.disk_gb or largest * most_files(allotment.concurrent or 1)
-    return Price(study, record, path, tuple(listed), parts, measured, allotment, store,
-                 proposals.num_refused, most_gb)  # fmt: skip
+    shares = share_of_classes(scene, proposals, list(classes))
+    most_gb = max(paper.checkpoint_gb for paper in papers) * most_files(scene.slots)
+    return Price(
+        study=study,
+        record=record,
+        path=path,
+        classes=tuple(zip(classes.values(), shares, costs, strict=True)),
+        parts=parts(study.parts[0]),
+        measured=found,
+        allotment=allotment,
+        store=store,
+        num_refused=proposals.num_refused,
+        most_gb=min(most_gb, study.constraints.disk_gb or most_gb),
+    )
 
 
-def _why_infeasible(
-    recipe: Recipe, *, study: StudyFile, store: Store, allotment: Allotment
-) -> str:
-    return why_infeasible(
-        named(recipe, allotment.precision),
-        study.constraints,
+@dataclass(frozen=True)
+class _Parts:
+    """Who trains and who validates, by fold."""
+
+    splits: Splits
+    study: StudyFile
+
+    def of(self, fold: Fold | None) -> Split:
+        from tune.division import list_folds
+
+        if fold is None:
+            return self.splits.search_part()
+        return list_folds(self.splits, self.study)[fold]
+
+    def count(self, store: Store, fold: Fold | None) -> tuple[int, int]:
+        rows = self.of(fold).parts(store.index)
+        return len(rows["train"]), len(rows["val"])
+
+
+def _scene(study: StudyFile, store: Store, allotment: Allotment) -> Scene:
+    return Scene(
+        study=study,
         channels=store.channels,
         num_logits=store.target.num_logits,
         image_size=store.image_size,
         on_gpu=allotment.gpus > 0,
+        precision=allotment.precision,
+        slots=allotment.concurrent or 1,
     )
 
 
-def _list_classes(proposals: Proposals, allotment: Allotment) -> dict[str, Recipe]:
-    """A recipe for each cost class: the first planned one, the ends of the range, the likely."""
-    recipes = [named(one, allotment.precision) for one in (*proposals.planned, *proposals.drawn)]
-    first: dict[str, Recipe] = {}
-    for recipe in recipes:
-        first.setdefault(cost_class(recipe), recipe)
-    if not first:
-        return {}
-    count = Counter(cost_class(recipe) for recipe in recipes)
-    names = list(first)
-    by_size = sorted(names, key=lambda name: first[name].base_filters * first[name].batch_size)
-    order = [names[0], by_size[-1], by_size[0], *sorted(names, key=lambda name: -count[name])]
-    return {name: first[name] for name in dict.fromkeys(order)}
-
-
-def _paper(recipe: Recipe, store: Store, allotment: Allotment) -> Paper:
-    sizes = {
-        "num_channels": len(recipe.seen_channels(store.channels)),
-        "num_logits": store.target.num_logits,
-    }
-    side = store.image_size
-    memory_gb = estimate_memory_gb(recipe, **sizes, image_size=side, on_gpu=allotment.gpus > 0)
-    work = estimate_work(recipe, **sizes, image_size=side)
-    return Paper(recipe, work, memory_gb, estimate_checkpoint_gb(recipe, **sizes))
-
-
 def _measure(
-    papers: Sequence[Paper],
+    recipes: Sequence[Recipe],
     store: Store,
-    splits: Splits,
-    study: StudyFile,
+    parts: _Parts,
     allotment: Allotment,
     *,
     minutes: float,
     cache: Path,
-    progress: Callable[[int, int, str], None],
+    console: Console,
 ) -> Measured:
     from tune.measuring import measure
+    from tune.progress import progress_on
 
-    return measure(
-        [paper.recipe for paper in papers],
-        store,
-        _search_part(splits, study),
-        workers=allotment.concurrent or 1,
-        threads=allotment.cpus,
-        seconds=60 * minutes,
-        folder=cache,
-        progress=progress,
+    if not recipes:
+        hint = "segtune check says what the limits are and what the default recipe takes"
+        problem = Problem("parameters", "no recipe that fits", "at least one", hint)
+        raise RunError(str(parts.study.path), [problem])
+    with progress_on(console) as progress:
+        return measure(
+            recipes,
+            store,
+            parts.of(parts.study.parts[0]),
+            workers=allotment.concurrent or 1,
+            threads=allotment.cpus,
+            seconds=60 * minutes,
+            folder=cache,
+            progress=progress,
+        )
+
+
+def _nothing_measured(study: StudyFile, found: Measured) -> RunError:
+    reasons = "; ".join(dict.fromkeys(found.failures.values()))
+    problem = Problem("measuring", reasons or "no time for any recipe", "one that can be trained")
+    return RunError(str(study.path), [problem])
+
+
+def _cpu_share(found: Measured) -> float:
+    return fmean(one.cpu_share for several in found.costs.values() for one in several)
+
+
+def _record(
+    scene: Scene,
+    store: Store,
+    found: Measured,
+    *,
+    figures: Mapping[str, tuple[float, float, float]],
+    gpu_hour: float | None,
+    each: float,
+    num_classes: int,
+) -> PriceRecord:
+    from seglib.device import choose_device, device_name
+
+    return PriceRecord(
+        made=time.strftime("%Y-%m-%d %H:%M"),
+        key=price_key(scene.study, store.key),
+        device=device_name(choose_device()),
+        slots=scene.slots,
+        num_planned=scene.study.num_planned,
+        num_measured=len(found.costs),
+        num_classes=num_classes,
+        cpu_share=_cpu_share(found),
+        on_gpu=scene.on_gpu,
+        each=each,
+        gpu_hour=gpu_hour,
+        figures=figures,
     )

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -27,9 +27,12 @@ __all__ = [
     "SpentTime",
     "keep_price",
     "price_file",
+    "price_key",
     "read_price",
     "read_spent",
 ]
+
+Record = TypeVar("Record", bound=BaseModel)
 
 PRICE: Final = "price.json"
 SPENT: Final = "spent.json"
@@ -56,6 +59,8 @@ class PriceRecord(BaseModel):
         num_measured: Cost classes that were measured.
         num_classes: Cost classes.
         cpu_share: Share of the time that the measuring processes had their cores.
+        on_gpu: Whether trials train on a GPU.
+        each: GPUs of a trial, or cores where it has none.
         gpu_hour: What an hour of a GPU costs; None if it was not said.
         figures: Low end, middle and high end of each figure, by its name.
     """
@@ -70,6 +75,8 @@ class PriceRecord(BaseModel):
     num_measured: int = Field(ge=0)
     num_classes: int = Field(ge=0)
     cpu_share: float = 1.0
+    on_gpu: bool = False
+    each: float = Field(1.0, gt=0)
     gpu_hour: float | None = None
     figures: Mapping[str, Ends]
 
@@ -159,7 +166,7 @@ def read_spent(run_dir: Path) -> float | None:
     return None if spent is None else sum(spent.starts_s)
 
 
-def _read(path: Path, model: type[Any]) -> Any:
+def _read(path: Path, model: type[Record]) -> Record | None:
     if not path.exists():
         return None
     try:

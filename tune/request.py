@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seglib.architectures import INSTALL, lacking_library
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import DataError, Problem, RunError, StudyFileError
 from tune.study_file import StudyFile, load_study
@@ -31,6 +32,7 @@ class Request:
         extend: Complete trials that shall have gone on to the study's horizon.
         mirror: URL of the folder that holds the run directories for good; those in ``out``
             are then working copies. None where ``out`` is the place itself.
+        folder: Name of the run directory, if it is not the study's.
     """
 
     space: Path
@@ -44,6 +46,7 @@ class Request:
     report: bool = True
     extend: int = 0
     mirror: str | None = None
+    folder: str | None = None
 
     def stored_at(self, place: str | None, out: Path | None = None) -> Request:
         """The same, with run directories and prepared stores at another place.
@@ -71,9 +74,13 @@ class Request:
 
     def places(self) -> dict[str, str]:
         """Where images and prepared stores lie, as written down for what comes after a search."""
-        cache = (self.cache or self.out / ".cache").resolve()
         source = {} if self.data is None else {"source": str(self.data.resolve())}
-        return {**source, "cache": str(cache)}
+        return {**source, "cache": str(self.prepared)}
+
+    @property
+    def prepared(self) -> Path:
+        """The folder of prepared stores."""
+        return (self.cache or self.out / ".cache").resolve()
 
     def require_storage(self) -> None:
         """See that the ledger's place can be what it is asked to be.
@@ -106,6 +113,7 @@ class Request:
             overrides = (*self.overrides, f"run_cap={self._cap(study)}")
             study = load_study(self.space, overrides, demo=self.data is None)
         self._check_data(study)
+        self._check_libraries(study)
         if self.extend and study.method == "grid":
             hint = "a grid whose epochs are raised trains its rows anew, so that they compare"
             problem = Problem("--extend", "a grid", "a search", hint)
@@ -131,6 +139,17 @@ class Request:
             problems.append(Problem("--data", found, "a folder with images"))
         if problems:
             raise DataError("command line", problems)
+
+    def _check_libraries(self, study: StudyFile) -> None:
+        """See that the libraries are here from which a study takes its networks."""
+        lacking = {name: lacking_library(name) for name in study.architectures}
+        problems = [
+            Problem("parameters.architecture", f"{name}, and {title} is not installed", INSTALL)
+            for name, title in lacking.items()
+            if title
+        ]
+        if problems:
+            raise StudyFileError(str(study.path), problems)
 
     def _cap(self, study: StudyFile) -> int:
         text = self.trials or ""

@@ -248,7 +248,8 @@ class CheckpointKeeper:
         rows = [(best_row(file, entry), entry) for entry in ended if entry.state != "FAIL"]
         scored = [(row["score"], entry) for row, entry in rows if row is not None]
         scored.sort(key=lambda pair: pair[0], reverse=file.metric.goal == "maximize")
-        return [entry for _, entry in scored[:KEPT]]
+        # with folds each network is asked for: it confirms a recipe, or is one of a final model
+        return [entry for _, entry in (scored if file.folds else scored[:KEPT])]
 
     def _choose(self, best: Sequence[Entry], free_gb: float) -> set[int]:
         """As many of the best as there is room for."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import DataError, Problem, RunError
+from tune.picking import taken_recipe
+from tune.preparing import build_store
 from tune.request import Request
-from tune.run import build_store, run_search
+from tune.run import run_search
 from tune.run_directory import RunDirectory
 from tune.study_file import StudyFile, load_study
 
@@ -67,22 +70,50 @@ def retrain_best(wish: Wish, console: Console, interruption: Interruption | None
     """
     from tune.reporting.page import add_report
 
-    best, run = _find(wish.best)
-    request = _request(wish, best, run)
+    origin = _find(wish.best)
+    for sentence in origin.said():
+        _say(console, sentence)
+    request = _request(wish, origin)
     study = request.load_to_train()
-    if run is not None:
-        _require_same_data(run, build_store(request, study, console), study)
+    if origin.run is not None:
+        _require_same_data(origin.run, build_store(request, study, console), study)
     code = run_search(request, console, interruption)
     if code:
         return code
     folder = (request.out / study.folder_name).resolve()
-    _write_model(RunDirectory(folder), run, console)
+    _write_model(RunDirectory(folder), origin, console)
     add_report(folder, console)
     return 0
 
 
-def _find(given: Path) -> tuple[Path, RunDirectory | None]:
-    """The study file of the best recipe, and the run directory that it is of, if it is in one."""
+@dataclass(frozen=True)
+class _Origin:
+    """Where the recipe is from.
+
+    Args:
+        best: The study file that trains it alone.
+        run: The run directory that this lies in; None for a copy elsewhere.
+        taken: Name and knobs of what a confirmation of the run says to take.
+        follows: Is that what is trained? Else it is what ``best`` says.
+    """
+
+    best: Path
+    run: RunDirectory | None = None
+    taken: tuple[str, Mapping[str, Any]] | None = None
+    follows: bool = False
+
+    def said(self) -> list[str]:
+        if self.taken is None or self.run is None:
+            return []
+        name = self.taken[0]
+        if self.follows:
+            return [f"recipe: {name}, as segtune confirm found; best.yaml trains the search's best"]
+        instead = f"segtune retrain {self.run.path} trains what it found: {name}"
+        return [f"note: the run was confirmed; {instead}"]
+
+
+def _find(given: Path) -> _Origin:
+    """The best recipe's study file, and the run directory that it is of, if it is in one."""
     best = (given / _BEST if given.is_dir() else given).resolve()
     if not best.is_file():
         found = "nothing there" if not given.exists() else f"a folder without {_BEST}"
@@ -90,35 +121,48 @@ def _find(given: Path) -> tuple[Path, RunDirectory | None]:
         wanted = "a run directory, or its best.yaml"
         raise RunError(str(given), [Problem("BEST", found, wanted, hint)])
     folder = RunDirectory(best.parent)
-    return best, folder if best.name == _BEST and folder.study.is_file() else None
+    if best.name != _BEST or not folder.study.is_file():
+        return _Origin(best)
+    if folds := load_study(folder.study, demo=False).folds:
+        found = "what was retrained" if folds == "all" else "a confirmation"
+        raise RunError(str(given), [Problem("BEST", found, "the run directory of the search")])
+    taken = taken_recipe(folder.path)
+    return _Origin(best, folder, taken, follows=taken is not None and given.is_dir())
 
 
-def _request(wish: Wish, best: Path, run: RunDirectory | None) -> Request:
-    """The best recipe as a study of its own: one row, several seeds, fold ``all``."""
-    study = load_study(best, demo=False)
-    name = study.name.removesuffix("-best")
+def _request(wish: Wish, origin: _Origin) -> Request:
+    """The recipe as a study of its own: one row, several seeds, fold ``all``."""
+    study, run = load_study(origin.best, demo=False), origin.run
+    base = name = study.name.removesuffix("-best")
     if run is not None:
         name = load_study(run.study, demo=False).folder_name
     name = f"{name[: _LONGEST_NAME - len('-retrain')]}-retrain"
-    words = f"The best recipe of {study.name.removesuffix('-best')}, trained on training and "
-    words += "validation part together."
-    overrides = (
+    words = f"The best recipe of {base}, trained on training and validation part together."
+    overrides = [
         f"name={json.dumps(name)}",
         f"description={json.dumps(words)}",
         f"seeds={list(range(wish.seeds))}",
         "folds=all",
-    )
+    ]
+    if origin.taken is not None and origin.follows:
+        values = {key: {"value": value} for key, value in origin.taken[1].items()}
+        overrides.append(f"parameters={json.dumps(values)}")
     start = (run.starts() or [{}])[-1] if run is not None else {}
     data = wish.data
-    if data is None and study.data.layout not in PHANTOM_LAYOUTS and "source" in start:
-        data = Path(start["source"])
     if data is None and study.data.layout not in PHANTOM_LAYOUTS:
-        wanted = "the folder with the images, as nothing says where they were"
-        raise DataError("command line", [Problem("--data", "nothing", wanted)])
+        data = Path(start["source"]) if "source" in start else None
+        if data is None:
+            wanted = "the folder with the images, as nothing says where they were"
+            raise DataError("command line", [Problem("--data", "nothing", wanted)])
     out = wish.out or (run.path.parent if run is not None else Path("runs"))
-    cache = Path(start.get("cache", ""))
-    known = cache if "cache" in start and cache.is_dir() else None
-    return Request(best, data, out, overrides, address=wish.address, cache=known, report=False)
+    cache = Path(start["cache"]) if "cache" in start else None
+    known = cache if cache is not None and cache.is_dir() else None
+    return Request(
+        *(origin.best, data, out, tuple(overrides)),
+        address=wish.address,
+        cache=known,
+        report=False,
+    )
 
 
 def _require_same_data(run: RunDirectory, store: Store, study: StudyFile) -> None:
@@ -141,22 +185,24 @@ def _require_same_data(run: RunDirectory, store: Store, study: StudyFile) -> Non
         raise RunError(str(run.path), [problem])
 
 
-def _write_model(folder: RunDirectory, run: RunDirectory | None, console: Console) -> None:
+def _write_model(folder: RunDirectory, origin: _Origin, console: Console) -> None:
     """Put the last epochs of all seeds together, with what the search found out."""
     from tune.assembly import Assembly
     from tune.models import kept_model, write_model
-    from tune.picking import MODEL, pick_retrained
+    from tune.picked import MODEL
+    from tune.picking import pick_retrained
 
     picks = pick_retrained(folder.path)
     for sentence in picks.said:
         _say(console, sentence, style="yellow")
     assembly, path = Assembly(picks), folder.path / MODEL
-    model, searched = assembly.model(), _searched(run, console)
+    model, searched = assembly.model(), _searched(origin, console)
     if searched is None:
         note = "not tuned: there is no search whose validation part it could be tuned on"
-        model = assembly.with_post(model, model.post.model_copy(update={"note": note}), tuned=False)
+        post = model.post.model_copy(update={"note": note})
+        model = assembly.with_post(model, post, tuned=False)
     else:
-        note = f"carried over from the search's network: {searched.post.note}"
+        note = f"carried over from the search's networks: {searched.post.note}"
         post = searched.post.model_copy(update={"note": note})
         model = assembly.with_post(model, post, tuned=bool(searched.card.get("tuned")))
         model = replace(model, card={**model.card, "score": _score_of(searched)})
@@ -169,15 +215,17 @@ def _write_model(folder: RunDirectory, run: RunDirectory | None, console: Consol
     _say(console, f"next:  segtune predict {path} INPUT OUT")
 
 
-def _searched(run: RunDirectory | None, console: Console) -> Model | None:
-    """The best model of the search, for its post-processing and its score."""
+def _searched(origin: _Origin, console: Console) -> Model | None:
+    """The search's model of the recipe, for its post-processing and its score."""
     from tune.models import make_model
-    from tune.picking import pick_of_folder
+    from tune.picking import pick_folds, pick_of_folder
 
-    if run is None:
+    if origin.run is None:
         return None
+    run = origin.run.path
     try:
-        return make_model(pick_of_folder(run.path), console, quiet=True)
+        picks = pick_folds(run) if origin.follows else pick_of_folder(run)
+        return make_model(picks, console, quiet=True)
     except RunError as error:
         _say(console, f"note: {error}", style="yellow")
         return None
@@ -185,7 +233,9 @@ def _searched(run: RunDirectory | None, console: Console) -> Model | None:
 
 def _score_of(searched: Model) -> dict[str, object] | None:
     score = searched.card.get("score")
-    of = "of the search's network, trained on the training part alone; not of this model"
+    of = "of the search's network, trained on fewer patients; not of this model"
+    if searched.card.get("kind") == "folds":
+        of = "of networks of this recipe, each on patients new to it; not of this model"
     return None if score is None else {**score, "of": of}
 
 

@@ -15,6 +15,8 @@ from rich.console import Console
 from seglib.data.spec import PHANTOM_LAYOUTS
 from tune.allotment import Allotment, allot, require_place, say_shares, settle, survey
 from tune.number_format import named
+from tune.preparing import DEMO, build_store, prepare_data
+from tune.price_record import SpentTime, keep_price
 from tune.request import Request
 from tune.study_file import StudyFile
 
@@ -31,12 +33,7 @@ if TYPE_CHECKING:
     from tune.retention import Quota
     from tune.run_directory import RunDirectory
 
-__all__ = ["DEMO", "build_store", "prepare_data", "run_search"]
-
-DEMO = (
-    "DEMO on generated phantoms, not on patients: the scores show that the software works, "
-    "nothing else. For real data give --data DIR."
-)
+__all__ = ["run_search"]
 
 _SECONDS_A_SURVEY_HOLDS: Final = 60.0
 
@@ -63,29 +60,33 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
     from tune.run_directory import RunDirectory
 
     require_place(study, request.address)
-    url = request.mirror and f"{request.mirror}/{study.folder_name}"
-    folder = RunDirectory((request.out / study.folder_name).resolve(), url)
+    name = request.folder or study.folder_name
+    url = request.mirror and f"{request.mirror}/{name}"
+    folder = RunDirectory((request.out / name).resolve(), url)
     with folder.locked():
         surveyed = survey(study, request.address, _shared(folder)), time.monotonic()
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
+        made = None
         if not folder.environment.exists():  # nothing is written before the data are sound
-            divide(build_store(request, study, console), study)
+            divide(made := build_store(request, study, console), study)
         for sentence in folder.settle_study(study):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         storage = folder.settle_storage(request.storage)
-        store = prepare_data(request, study, console)
+        store = prepare_data(request, study, console, made)
         allotment, where = _allot(request, folder, study, store, surveyed=surveyed, console=console)
         quota = _quota(study, store, allotment)
         ledger = _open_ledger(study, storage, store, quota=quota, allotment=allotment)
         splits = folder.settle_splits(store, study)
         folder.take_over()  # nothing is refused any more
+        keep_price(folder.path, request.prepared, study, store.key)
         for sentence in extend_trials(ledger, folder.path, request.extend, folder.mirror):
             console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         if splits.by == "slice":
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, study, store=store, splits=splits, allotment=allotment)
-        folder.write_environment(store, request.storage, {**where, **request.places()})
+        where |= {**request.places(), "concurrent": allotment.concurrent, "gpus": allotment.gpus}
+        folder.write_environment(store, request.storage, where)
         job = _with_places(job, request, folder, store)
         announce(ledger, store, job, num_locked=len(splits.test), console=console)
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
@@ -94,38 +95,9 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         if not _conclude(ledger, folder, store, console):
             return code or 1
         _add_report(request, folder, console, code)
+        if code < 128:
+            _add_summary(ledger, folder, request)
     return code
-
-
-def prepare_data(request: Request, study: StudyFile, console: Console) -> Store:
-    """The prepared data of a study: made now, or found where they were made before.
-
-    Args:
-        request: Says where the sources are and where prepared data go.
-        study: Says what to make of them.
-        console: Shows progress and what the user should know of the data.
-
-    Returns:
-        The store, opened.
-
-    Raises:
-        DataError: The folder or its files have faults.
-    """
-    store = build_store(request, study, console)
-    for note in store.info.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
-    return store
-
-
-def build_store(request: Request, study: StudyFile, console: Console) -> Store:
-    """The same as :func:`prepare_data`, without a word but of how far it is."""
-    from seglib.data.prepare import prepare
-    from tune.progress import progress_on
-
-    source = None if study.data.layout in PHANTOM_LAYOUTS else request.data
-    cache = (request.cache or request.out / ".cache").resolve()
-    with progress_on(console) as report:
-        return prepare(study.data, source, cache, progress=report)
 
 
 def _allot(
@@ -254,7 +226,7 @@ def _train(
             screen = stack.enter_context(watching(ledger, console))
             keeper = CheckpointKeeper(ledger, folder.path, quota, folder.mirror)
             mirrors = [] if folder.mirror is None else [folder.mirror]
-            observers = [writer, keeper, *mirrors, *trackers, screen]
+            observers = [writer, keeper, *mirrors, *trackers, SpentTime(folder.path), screen]
             code = execute(ledger, job, observers, interruption)
     else:
         say_nothing_left(ledger, console)
@@ -272,8 +244,6 @@ def _conclude(ledger: Ledger, folder: RunDirectory, store: Store, console: Conso
             console.print(f"note: {note}", style="yellow", markup=False)
     if not show_leaderboard(ledger.file, ledger.entries(), console):
         return False
-    if ledger.file.data.layout in PHANTOM_LAYOUTS:
-        console.print(DEMO, style="bold yellow", markup=False)
     for name, path in (("leaderboard", folder.leaderboard), ("best recipe", folder.best)):
         console.print(f"{name + ':':13}{path}", markup=False, highlight=False, soft_wrap=True)
     return True
@@ -284,6 +254,12 @@ def _add_report(request: Request, folder: RunDirectory, console: Console, code: 
 
     if request.report and code < 128:
         add_report(folder.path, console, request.storage)
+
+
+def _add_summary(ledger: Ledger, folder: RunDirectory, request: Request) -> None:
+    from tune.wandb_summary import add_summary
+
+    add_summary(ledger, folder.path, request.storage)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,7 @@ class StudyFile:
     seed: int
     seeds: tuple[int, ...]
     folds: tuple[int, ...] | Literal["all"]
+    product: bool
     demo: bool
     ignored: tuple[str, ...] = field(compare=False)
     notes: tuple[str, ...] = field(compare=False)
@@ -99,14 +100,16 @@ class StudyFile:
     def rows(self) -> tuple[GridRow, ...]:
         """What a grid trains: the points as given, then the rest of the product.
 
-        The product of the parameters' values is always whole. A point that is one of
-        its rows names it; any other is a row beside it. Empty for other methods.
+        The product of the parameters' values is whole, or left out with ``product: false``.
+        A point that is one of its rows names it; any other is a row beside it. Empty for
+        other methods.
         """
         if self.method != "grid":
             return ()
         given = [self.space.row(point) for point in self.points]
         named = [GridRow(*pair) for pair in zip(self.point_names, given, strict=True)]
-        rest = [values for values in self.space.expand() if values not in given]
+        product = self.space.expand() if self.product else ()
+        rest = [values for values in product if values not in given]
         return (*named, *(GridRow("", values) for values in rest))
 
     @property
@@ -131,6 +134,15 @@ class StudyFile:
             A whole number in ``[0, 2**32)``.
         """
         return derive_seed(self.seed, *(("trial", number) if seed is None else ("seed", seed)))
+
+    @property
+    def architectures(self) -> tuple[str, ...]:
+        """Every kind of network that may be trained."""
+        default = (Recipe().architecture,)
+        known = "architecture" in self.space
+        values = (self.space["architecture"].domain.grid() or ()) if known else default
+        given = [one["architecture"] for one in self.points if "architecture" in one]
+        return tuple(dict.fromkeys(map(str, (*values, *given))))
 
     @property
     def horizon(self) -> int:
@@ -181,6 +193,7 @@ class StudyFile:
             "seed": self.seed,
             "seeds": list(self.seeds) or None,
             "folds": "all" if self.folds == "all" else list(self.folds) or None,
+            "product": None if self.product else False,
             "demo": self.demo,
         }
         return {key: value for key, value in parts.items() if value is not None}

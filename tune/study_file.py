@@ -243,7 +243,7 @@ class _Reader:
         return published.model_copy(update={"scores": kept})
 
     def _refuse_grid_keys(self, method: str) -> None:
-        for key in ("seeds", "folds", "published"):
+        for key in ("seeds", "folds", "product", "published"):
             if node := self.root.get(key):
                 wanted = "it only with the method grid"
                 hint = f"leave out {key}: a {method} search proposes recipes of its own"

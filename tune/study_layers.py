@@ -16,7 +16,7 @@ __all__ = ["IGNORED", "KEYS", "lay_demo", "lay_overrides"]
 KEYS = (
     *("name", "description", "method", "metric", "data", "split", "parameters", "points"),
     *("published", "early_terminate", "constraints", "run_cap", "budget", "resources"),
-    *("tracking", "project", "entity", "seed", "seeds", "folds", "demo"),
+    *("tracking", "project", "entity", "seed", "seeds", "folds", "product", "demo"),
 )
 IGNORED = ("program", "command", "controller", "job", "settings", "version")
 

@@ -77,6 +77,10 @@ class Head(_Part):
         "validation part; all: on training and validation part together",
     )
 
+    product: bool = Field(
+        True, description="grid only: false trains the points alone, not the product of the values"
+    )
+
     @field_validator("seeds", "folds")
     @classmethod
     def _distinct(cls, value: Any, info: ValidationInfo) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from seglib.architectures import ARCHITECTURES, NETWORK_FIELDS, means_something
 from seglib.errors import Problem
 from seglib.recipe import Recipe
 from tune.domains import Domain, Value, same, show
-from tune.field_checks import check_value, did_you_mean
+from tune.field_checks import check_value, did_you_mean, list_words
 from tune.space import Parameter, Space
 from tune.study_parameters import read_domain
 from tune.yaml_lines import Node
@@ -97,6 +98,7 @@ class _Reading:
                 gone.add(name)
             else:
                 self.whens[name] = when
+        gone |= self.bind_to_networks(gone)
         while more := {name for name, when in self.whens.items() if gone & set(when)}:
             gone |= more
             self.whens = {name: when for name, when in self.whens.items() if name not in gone}
@@ -104,6 +106,55 @@ class _Reading:
             if name in gone:
                 self.notes.append(f"{name} is left out: what it waits for cannot happen here")
         return gone
+
+    def bind_to_networks(self, gone: set[str]) -> set[str]:
+        """Let fields that mean something to some networks only wait for these; answer those lost.
+
+        What is so for some of the architectures is added to the conditions and said; what can
+        never count is a fault, unless an overlay changed the architecture under it.
+        """
+        added: dict[tuple[Value, ...], list[str]] = {}
+        lost: set[str] = set()
+        parent = self.specs.get("architecture")
+        if parent is not None and "architecture" not in self.domains:
+            return lost  # it has faults of its own
+        if parent is not None and (node := parent.get("when")):
+            self.fault(node, "a condition", "none: the architecture says which fields count")
+        kinds = (Recipe().architecture,)
+        every = self.domains["architecture"].grid() or () if parent is not None else kinds
+        for name in self.domains:
+            if name not in NETWORK_FIELDS or name in gone:
+                continue
+            given = self.whens.get(name, {}).get("architecture")
+            values = every if given is None else given
+            counts = tuple(one for one in values if means_something(name, str(one)))
+            gives_way = parent is not None and _rank(parent) > _rank(self.specs[name])
+            if counts == values:
+                continue
+            if not counts and gives_way:
+                lost.add(name)
+            elif not counts or (given is not None and not gives_way):
+                self.refuse_field(name, [str(one) for one in values if one not in counts])
+            else:
+                self.whens[name] = {**self.whens.get(name, {}), "architecture": counts}
+                added.setdefault(counts, []).append(name)
+        for counts, names in added.items():
+            kinds_said = list_words(map(str, counts))
+            verb = "counts" if len(names) == 1 else "count"
+            text = f"{', '.join(names)} {verb} only where architecture is {kinds_said}"
+            self.notes.append(f"{text}; other networks have no such setting")
+        return lost
+
+    def refuse_field(self, name: str, kinds: list[str]) -> None:
+        """A parameter under networks to which it means nothing."""
+        spec = self.specs[name]
+        when = spec.get("when")
+        node = (when.get("architecture") if when else None) or spec
+        known = list_words(kind for kind in ARCHITECTURES if means_something(name, kind))
+        found = "a parameter that is never active" if node is spec else "networks without it"
+        found += f": {name} means nothing to {list_words(kinds)}"
+        hint = "" if "architecture" in self.specs else "give architecture under parameters, too"
+        self.fault(node, found, f"it with the architecture {known}", hint)
 
     def check_reach(self) -> None:
         """Circles, and parameters whose conditions contradict each other along the way up."""
@@ -126,6 +177,12 @@ class _Reading:
                 if not values and self.whens[name]:
                     found = f"a parameter that is never active: {parent} cannot be both"
                     self.fault(node, found, "conditions that can hold together")
+
+
+def _rank(spec: Node) -> int:
+    """Who has the last word on a parameter: the file, its demo part, or the command line."""
+    is_set = bool(spec.option) or any(part.option for _, part in spec.items())
+    return 2 if is_set else int(spec.overlay)
 
 
 def read_space(node: Node | None, problems: list[Problem], notes: list[str]) -> SpacePart | None:

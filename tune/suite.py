@@ -20,8 +20,9 @@ from seglib.errors import (
     UnwritableError,
 )
 from tune.field_checks import read_model
+from tune.preparing import build_store
 from tune.request import Request
-from tune.run import build_store, run_search
+from tune.run import run_search
 from tune.study_file import StudyFile, as_folder_name
 from tune.study_parts import SuiteHead
 from tune.yaml_lines import read_yaml

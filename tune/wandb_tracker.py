@@ -3,64 +3,30 @@
 from __future__ import annotations
 
 import logging
-import os
-import queue
-import shlex
-import sys
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tune.ledger import Ledger, Order
+from tune.wandb_client import (
+    SECONDS_TO_END,
+    Background,
+    ask_server,
+    end_wandb,
+    first_line,
+    open_run,
+    say_sync,
+)
 
 __all__ = ["WandbTracker"]
 
 MOST_SECONDS_AT_EXIT = 30.0
-_SECONDS_FOR_AN_ANSWER = 10.0
-_SECONDS_TO_END = 3.0
-_QUIET = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}  # no telemetry either
 _TOO_LATE = TimeoutError("it takes too long to send all runs")
 
 log = logging.getLogger("segtune")
-
-
-class _Background:
-    """Runs jobs one after another in a thread of its own; a fault ends it, not the search."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._closing = False
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[], None]) -> None:
-        """Do this some time; returns at once."""
-        self._jobs.put(job)
-
-    def close(self, seconds: float) -> bool:
-        """Wait for the jobs to be done, no longer than this; was all done?"""
-        self._jobs.put(None)
-        self._thread.join(seconds)
-        self._closing = True
-        return not self._thread.is_alive()
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                job()
-            except Exception as error:
-                if not self._closing:
-                    said = "%s stopped (%s); the search goes on without it"
-                    log.warning(said, self._name, _first_line(error))
-                return
 
 
 @dataclass
@@ -75,24 +41,7 @@ class _Story:
 
     def open(self, mode: str, folder: Path) -> None:
         """Begin a run and tell all so far."""
-        import wandb
-
-        seconds = _SECONDS_FOR_AN_ANSWER
-        self.run = wandb.init(
-            **self.heading,
-            dir=folder,
-            mode=mode,  # type: ignore[arg-type]
-            resume="allow" if mode == "online" else None,
-            reinit="create_new",
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                x_disable_stats=True,
-                init_timeout=seconds,
-                finish_timeout=seconds,
-                finish_timeout_raises=True,
-            ),
-        )
+        self.run = open_run(self.heading, mode, folder)
         for row in self.rows:
             self.tell(row)
         if self.has_ended:
@@ -131,7 +80,7 @@ class WandbTracker:
         self._answered = False
         self._online_until = float("inf")
         self._stories: dict[int, _Story] = {}
-        self._background = _Background("Weights & Biases")
+        self._background = Background("Weights & Biases")
 
     def started(self, order: Order) -> None:
         """Open the trial's run."""
@@ -158,11 +107,11 @@ class WandbTracker:
         """Finish what is open, within ``MOST_SECONDS_AT_EXIT`` in all."""
         self._online_until = time.monotonic() + MOST_SECONDS_AT_EXIT / 3
         self._background.submit(self._end_all)
-        done = self._background.close(MOST_SECONDS_AT_EXIT - _SECONDS_TO_END)
+        done = self._background.close(MOST_SECONDS_AT_EXIT - SECONDS_TO_END)
         if not done:
             said = "Weights & Biases did not finish in %.0f s; what it has can be sent later: %s"
-            log.warning(said, MOST_SECONDS_AT_EXIT, self._command("*run-*"))
-        _end_wandb(_SECONDS_TO_END if done else 0)
+            log.warning(said, MOST_SECONDS_AT_EXIT, say_sync(self._folder, "*run-*"))
+        end_wandb(SECONDS_TO_END if done else 0)
 
     def _heading(self, order: Order) -> dict[str, Any]:
         file, entry = self._ledger.file, self._ledger.entry(order.number)
@@ -182,13 +131,12 @@ class WandbTracker:
     def _begin(self, number: int, story: _Story) -> None:
         if number in self._stories:
             return
-        os.environ.update(_QUIET)
         self._stories[number] = story
         self._attempt(lambda: self._open(story))
 
     def _open(self, story: _Story) -> None:
         if self._mode == "online" and not self._answered:
-            _ask_server()
+            ask_server()
             self._answered = True
         story.open(self._mode, self._folder)
 
@@ -234,59 +182,7 @@ class WandbTracker:
             raise error
         self._mode = "offline"
         said = "W&B: %s; runs are written offline from now on, to be sent later: %s"
-        log.warning(said, _first_line(error), self._command("offline-run-*"))
-        _end_wandb(0)  # with all that it still tries to send
+        log.warning(said, first_line(error), say_sync(self._folder, "offline-run-*"))
+        end_wandb(0)  # with all that it still tries to send
         for story in self._stories.values():
             story.open(self._mode, self._folder)
-
-    def _command(self, runs: str) -> str:
-        return f"wandb sync {shlex.quote(str(self._folder / 'wandb'))}/{runs}"
-
-
-def _ask_server() -> None:
-    """See that anybody answers, before W&B tries for a long time.
-
-    Raises:
-        ConnectionError: Nobody does.
-    """
-    import wandb
-
-    url = str(wandb.setup().settings.base_url)
-    try:
-        urllib.request.urlopen(url, timeout=_SECONDS_FOR_AN_ANSWER).close()
-    except urllib.error.HTTPError:
-        pass  # an answer too
-    except OSError as error:
-        raise ConnectionError(f"{url} does not answer ({error})") from None
-
-
-def _end_wandb(seconds: float) -> None:
-    """End W&B's helper process: on leaving Python, W&B would wait for it for minutes.
-
-    All runs are finished by now, or will not be: what they were told lies in the
-    run directory, for ``wandb sync``.
-    """
-    if "wandb" not in sys.modules:
-        return
-    import wandb
-    from wandb.sdk import wandb_setup
-
-    service = wandb_setup.singleton()._connection
-    process = getattr(getattr(service, "_proc", None), "_process", None)
-    if process is None:
-        return
-
-    def tear_down() -> None:
-        with suppress(Exception):  # a helper that died on its own account
-            wandb.teardown()
-
-    ending = threading.Thread(target=tear_down, name="end of W&B", daemon=True)
-    ending.start()
-    ending.join(seconds)
-    if ending.is_alive():
-        process.kill()
-        ending.join(_SECONDS_TO_END)
-
-
-def _first_line(error: BaseException) -> str:
-    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])

@@ -30,7 +30,7 @@ from seglib.errors import Problem
 from seglib.foreign import read_bounded
 from seglib.target import Target
 
-__all__ = ["DATASET_JSON", "Description", "read_description", "read_json"]
+__all__ = ["DATASET_JSON", "Description", "channel_names", "read_description", "read_json"]
 
 DATASET_JSON = "dataset.json"
 
@@ -130,6 +130,18 @@ def read_description(home: Path, problems: list[Problem]) -> Description | None:
         wanted = f"one of {', '.join(_SUFFIXES)}"
         problems.append(Problem(f"{DATASET_JSON}: file_ending", f"{ending}", wanted))
     return Description(channels, labels, ending, content) if len(problems) == known else None
+
+
+def channel_names(content: object) -> tuple[str, ...]:
+    """The channels that a ``dataset.json`` names, in order.
+
+    Args:
+        content: Of the file; it need not say anything else.
+
+    Returns:
+        Their names; none where it does not say.
+    """
+    return _channels(content, []) if isinstance(content, dict) else ()
 
 
 def read_json(path: Path, problems: list[Problem]) -> object | None:

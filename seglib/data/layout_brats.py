@@ -28,7 +28,7 @@ from seglib.data.spec import DataSpec
 from seglib.errors import Problem
 from seglib.target import Target
 
-__all__ = ["CHANNELS", "find_brats", "read_brats"]
+__all__ = ["CHANNELS", "BratsName", "brats_name", "find_brats", "read_brats"]
 
 CHANNELS = ("flair", "t1ce", "t1", "t2")
 _MAX_DEPTH = 4  # root / HGG / case / file, and one folder more that unpacking leaves
@@ -127,6 +127,38 @@ def read_brats(spec: DataSpec, place: Place, problems: list[Problem]) -> Dataset
     items = tuple(_item(case, files, channels, generations[0]) for case, files in cases.items())
     normalise = "zscore" if spec.normalise == "auto" else spec.normalise
     return Dataset(place.home, "brats", channels, target, items, normalise, tuple(notes))
+
+
+@dataclass(frozen=True)
+class BratsName:
+    """What the name of a file says.
+
+    Args:
+        case: The case.
+        part: A channel, or ``seg``.
+        mask: What the mask of that case is called, without a suffix.
+    """
+
+    case: str
+    part: str
+    mask: str
+
+
+def brats_name(path: Path) -> BratsName | None:
+    """What the name of a file says, if it is one of BraTS.
+
+    Args:
+        path: A NIfTI file.
+
+    Returns:
+        Case and part, or None.
+    """
+    name = _name(path)
+    if name is None:
+        return None
+    generation, case, part = name
+    joint = "_" if generation is _GENERATIONS[0] else "-"
+    return BratsName(case, part, f"{case}{joint}seg")
 
 
 def _item(case: str, files: _Case, channels: tuple[str, ...], generation: _Generation) -> Item:

@@ -12,19 +12,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from seglib.data.dataset import Dataset, Item, Source
-from seglib.data.dicom_header import DICOM_SUFFIXES, Header, is_dicom, read_header
-from seglib.data.pair_names import natural
-from seglib.data.patients import patients_by_pattern
+from seglib.data.dataset import Dataset, Item
+from seglib.data.dicom_series import XRAY, Series, find_series, holds_dicom
 from seglib.data.place import Place, paired_folders, visible_files, walk
-from seglib.data.readers import FLAT_SUFFIXES, NIFTI_SUFFIXES, file_stem
+from seglib.data.readers import FLAT_SUFFIXES, file_stem
 from seglib.data.source import name_of
 from seglib.data.spec import DataSpec
-from seglib.data.stacks import arrange
 from seglib.data.volume_names import (
     MAX_DEPTH,
     group_volumes,
@@ -32,32 +28,9 @@ from seglib.data.volume_names import (
     split_name,
 )
 from seglib.data.volume_values import find_target, normalise_of, window_note
-from seglib.errors import DataError, Problem
+from seglib.errors import Problem
 
 __all__ = ["find_dicom", "read_dicom_folder"]
-
-_XRAY = ("CR", "DX", "RG", "MG", "PX", "IO")
-_NO_IMAGE = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG", "DOC")
-_OTHER_SUFFIXES = (*FLAT_SUFFIXES, *NIFTI_SUFFIXES, ".csv", ".json", ".md", ".txt", ".xml")
-_INDEX = "DICOMDIR"
-
-
-@dataclass(frozen=True)
-class _Series:
-    source: Source
-    header: Header
-    name: str  # of its first file, from the home of the data set on
-    patient: str = ""
-    case: str = ""
-
-    @property
-    def first(self) -> Path:
-        return self.source[0] if isinstance(self.source, tuple) else self.source
-
-    def names(self, home: Path) -> set[str]:
-        """What a mask may be called after."""
-        folders = self.first.parent.relative_to(home).parts or (home.name,)
-        return {*folders, self.header.patient, self.header.series, self.case} - {""}
 
 
 def find_dicom(root: Path) -> list[Place]:
@@ -80,7 +53,7 @@ def find_dicom(root: Path) -> list[Place]:
     folders = [
         folder
         for folder, _, names in walk(root, MAX_DEPTH)
-        if folder not in paired and any(map(is_dicom, _candidates(folder, names)))
+        if folder not in paired and holds_dicom(folder, names)
     ]
     if not folders:
         return []
@@ -104,8 +77,7 @@ def read_dicom_folder(spec: DataSpec, place: Place, problems: list[Problem]) -> 
         The dataset, or None after a fault.
     """
     notes: list[str] = []
-    headers = _headers(place, problems, notes)
-    found = _with_patients(spec, _all_series(headers, place.home), problems, notes)
+    found = find_series(spec, place, problems, notes)
     masks = _masks(found, place, problems)
     if masks:
         others = sum(series.case not in masks for series in found)
@@ -134,118 +106,7 @@ def _truth(masks: Mapping[str, Path], case: str) -> tuple[Path, ...]:
     return (masks[case],) if case in masks else ()
 
 
-def _candidates(folder: Path, names: Iterable[str]) -> Iterator[Path]:
-    """Files that may be DICOM; those whose names say that they are something else are not."""
-    for name in names:
-        if name.upper() != _INDEX and not name.lower().endswith(_OTHER_SUFFIXES):
-            yield folder / name
-
-
-def _headers(place: Place, problems: list[Problem], notes: list[str]) -> dict[Path, Header]:
-    """Headers of all images; what is no image is counted in a note."""
-    headers: dict[Path, Header] = {}
-    left_out: Counter[str] = Counter()
-    for folder, _, names in walk(place.root, MAX_DEPTH):
-        for path in _candidates(folder, names) if folder in place.folders else ():
-            if not is_dicom(path) and not path.name.lower().endswith(DICOM_SUFFIXES):
-                continue
-            try:
-                header = read_header(path)
-            except DataError as error:
-                name = name_of(path, place.home)
-                problems += [replace(problem, place=name) for problem in error.problems]
-                continue
-            if header.cut:
-                found = "an unreadable file (it ends before its image)"
-                problems.append(Problem(name_of(path, place.home), found, "a whole file"))
-            elif header.num_frames == 0 or header.modality in _NO_IMAGE:
-                left_out[f"of modality {header.modality or 'unknown'}, which is no image"] += 1
-            elif "LOCALIZER" in header.image_type:
-                left_out["that only show where slices lie (LOCALIZER)"] += 1
-            else:
-                headers[path] = header
-    notes += [f"{count} files {kind} are left out" for kind, count in left_out.items()]
-    return headers
-
-
-def _all_series(headers: Mapping[Path, Header], home: Path) -> list[_Series]:
-    """Stacks, and images that stand alone; files without a series go by their folder."""
-    stacks: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for path, header in headers.items():
-        key = (header.study, header.series) if header.series else (str(path.parent),)
-        alone = header.modality in _XRAY or header.num_frames > 1
-        stacks[(*key, str(path)) if alone else key].append(path)
-    found = []
-    for paths in stacks.values():
-        ordered = _in_order(paths, headers)
-        first = headers[ordered[0]]
-        flat = len(ordered) == 1 and (
-            first.modality in _XRAY or first.num_frames > 1 or first.poses[0].position is None
-        )
-        source: Source = ordered[0] if flat else tuple(ordered)
-        found.append(_Series(source, first, name_of(ordered[0], home)))
-    return sorted(found, key=lambda series: natural(series.name))
-
-
-def _in_order(paths: Sequence[Path], headers: Mapping[Path, Header]) -> list[Path]:
-    """Along the stack, as the reader will put them; by name where they do not make one."""
-    by_name = sorted(paths, key=lambda path: natural(str(path)))
-    if len(by_name) == 1:
-        return by_name
-    grid = arrange([headers[path].poses[0] for path in by_name], list(map(str, by_name)), [])
-    return by_name if grid is None else [by_name[number] for number in grid.order]
-
-
-def _with_patients(
-    spec: DataSpec, found: Sequence[_Series], problems: list[Problem], notes: list[str]
-) -> list[_Series]:
-    """Each series with its patient, and a case of its own."""
-    if spec.patient is not None:
-        patients = patients_by_pattern(spec.patient, [one.name for one in found], problems)
-    else:
-        patients = [one.header.patient or one.header.study or _folder(one) for one in found]
-        notes += _doubts(found)
-    number_of = Counter(patients)
-    numbered: Counter[str] = Counter()
-    named: list[_Series] = []
-    taken: set[str] = set()
-    for series, patient in zip(found, patients, strict=True):
-        numbered[patient] += 1
-        case = name = patient.replace("/", "-")
-        if number_of[patient] > 1:
-            case = f"{name}_{series.header.series_number or numbered[patient]}"
-            case = f"{name}_{numbered[patient]}" if case in taken else case
-        while case in taken:
-            case += "_"
-        taken.add(case)
-        named.append(replace(series, patient=patient, case=case))
-    return named
-
-
-def _folder(series: _Series) -> str:
-    return str(Path(series.name).parent) if "/" in series.name else series.first.parent.name
-
-
-def _doubts(found: Sequence[_Series]) -> list[str]:
-    """Where headers leave open who the patient is."""
-    ids = {series.header.patient for series in found}
-    studies = {series.header.study for series in found}
-    empty = [series for series in found if not series.header.patient]
-    if empty:
-        instead = "the study" if all(series.header.study for series in empty) else "the folder"
-        return [
-            f"{len(empty)} series without a PatientID: {instead} counts as the patient; "
-            "data.patient finds it in the path of a file"
-        ]
-    if len(ids) == 1 and len(studies) > 1:
-        return [
-            f"all {len(studies)} studies are of one patient, {min(ids)!r}; if that is what "
-            "an anonymiser wrote, data.patient finds the patient in the path of a file"
-        ]
-    return []
-
-
-def _masks(found: Sequence[_Series], place: Place, problems: list[Problem]) -> dict[str, Path]:
+def _masks(found: Sequence[Series], place: Place, problems: list[Problem]) -> dict[str, Path]:
     """Case -> its mask; a mask that fits no series, or several, is a fault."""
     of_case: dict[str, list[Path]] = defaultdict(list)
     of_name: dict[str, list[str]] = defaultdict(list)
@@ -273,11 +134,11 @@ def _masks(found: Sequence[_Series], place: Place, problems: list[Problem]) -> d
 
 
 def _normalise(
-    spec: DataSpec, found: Sequence[_Series], problems: list[Problem], notes: list[str]
+    spec: DataSpec, found: Sequence[Series], problems: list[Problem], notes: list[str]
 ) -> str:
     """As asked for, else as the modality wants it; that must be one."""
     kinds = Counter(
-        "X-ray" if one.header.modality in _XRAY else one.header.modality or "unknown"
+        "X-ray" if one.header.modality in XRAY else one.header.modality or "unknown"
         for one in found
     )
     if len(kinds) > 1:

@@ -36,7 +36,7 @@ from seglib.data.volume_names import Key, Volume, group_volumes, hold_pairs, nif
 from seglib.data.volume_values import find_target, in_hounsfield, window_note
 from seglib.errors import DataError, Problem
 
-__all__ = ["find_nifti", "read_nifti_pairs"]
+__all__ = ["find_nifti", "holds_few_values", "read_nifti_pairs"]
 
 MOST_MASK_VALUES = 16
 """An image without a mask by name has more values than this in its middle slice."""
@@ -157,7 +157,7 @@ def _mask_by_values(
     endings = tuple(one.ending for one in two)
     if endings not in decided:
         try:
-            few = [_holds_few_values(one.path) for one in two]
+            few = [holds_few_values(one.path) for one in two]
         except DataError as error:
             problems += error.problems
             return None
@@ -175,7 +175,18 @@ def _mask_by_values(
     return two[endings.index(decided[endings])]
 
 
-def _holds_few_values(path: Path) -> bool:
+def holds_few_values(path: Path) -> bool:
+    """Do the values of a volume say that it is a mask: whole numbers, and few of them?
+
+    Args:
+        path: The file.
+
+    Returns:
+        Yes or no, by its middle slice.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     array = read_array(path).array
     middle = np.unique(array[len(array) // 2])
     return bool(middle.size <= MOST_MASK_VALUES and (middle % 1 == 0).all())

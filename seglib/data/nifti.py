@@ -26,7 +26,7 @@ import numpy.typing as npt
 from seglib.data.picture import Picture, fault, native
 from seglib.foreign import file_size
 
-__all__ = ["NIFTI_SUFFIXES", "read_nifti"]
+__all__ = ["NIFTI_SUFFIXES", "read_nifti", "read_nifti_header"]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
@@ -72,10 +72,23 @@ def read_nifti(path: Path, scaled_type: npt.DTypeLike) -> Picture:
         return _read_picture(path, pieces, scaled_type)
 
 
+def read_nifti_header(path: Path) -> Any:
+    """The header of a volume that was read before.
+
+    Args:
+        path: The file; call this inside :func:`seglib.data.picture.reading`.
+
+    Returns:
+        Of nibabel; that of NIfTI 1 or 2.
+    """
+    with path.open("rb") as file:
+        packed = path.name.lower().endswith(".gz")
+        pieces = _unpacked(file) if packed else iter(partial(file.read, _PIECE), b"")
+        return _parse_header(_head(pieces))
+
+
 def _read_picture(path: Path, pieces: Iterator[bytes], scaled_type: npt.DTypeLike) -> Picture:
-    head = b""
-    while len(head) < _HEAD and (piece := next(pieces, b"")):
-        head += piece
+    head = _head(pieces)
     header = _parse_header(head)
     shape = tuple(int(n) for n in header.get_data_shape())
     channels = tuple(n for n in shape[3:] if n != 1)
@@ -93,6 +106,14 @@ def _read_picture(path: Path, pieces: Iterator[bytes], scaled_type: npt.DTypeLik
     return Picture(
         native(np.swapaxes(volume, 0, 2)), spacing_mm, volume=True, affine=affine, measured=True
     )
+
+
+def _head(pieces: Iterator[bytes]) -> bytes:
+    """The first pieces of some content, enough to hold a header."""
+    head = b""
+    while len(head) < _HEAD and (piece := next(pieces, b"")):
+        head += piece
+    return head
 
 
 def _unpacked(file: BinaryIO) -> Iterator[bytes]:

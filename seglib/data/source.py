@@ -83,6 +83,8 @@ class Loaded:
         blank: A channel holds one value only.
         ranges: Least and largest value of each channel.
         greys: Grey values in the mask, rising; empty without one.
+        affine: Index (x, y, z, 1) to millimetres in RAS, ``(4, 4)``; None where the files
+            do not say where they lie.
     """
 
     image: npt.NDArray[Any]
@@ -93,6 +95,7 @@ class Loaded:
     blank: bool
     ranges: tuple[tuple[float, float], ...]
     greys: tuple[int, ...]
+    affine: npt.NDArray[np.float64] | None = None
 
 
 def read_item(item: Item, plan: Plan, problems: list[Problem]) -> Loaded | None:
@@ -141,6 +144,7 @@ def read_item(item: Item, plan: Plan, problems: list[Problem]) -> Loaded | None:
         blank=blank,
         ranges=ranges,
         greys=greys,
+        affine=first.affine,
     )
 
 

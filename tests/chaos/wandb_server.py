@@ -29,6 +29,9 @@ class Server(ThreadingHTTPServer):
         self.mood, self.lives = mood, lives
         self.begun: list[str] = []
         self.history: dict[str, list[dict[str, Any]]] = {}
+        self.files: dict[str, bytes] = {}
+        self.artifacts: list[dict[str, Any]] = []
+        self.committed: list[str] = []
         self.over = threading.Event()
 
     @property
@@ -102,6 +105,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _data(self, question: dict[str, Any]) -> dict[str, Any]:
         text, given = question["query"], question.get("variables") or {}
+        if text.lstrip().startswith("query Viewer"):
+            return {"viewer": {"id": "u", "entity": "me", "username": "me", "email": "me@here",
+                               "flags": "{}", "teams": {"edges": []}}}  # fmt: skip
+        if "rtifact" in text:
+            return self._artifact(text, given)
         if "upsertBucket" in text:
             self.server.begun.append(given["name"])
             project = {"id": "p", "name": given["project"], "entity": {"id": "e", "name": "me"}}
@@ -112,9 +120,37 @@ class _Handler(BaseHTTPRequestHandler):
             return {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}
         return {}
 
+    def _artifact(self, text: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Takes every artifact, and wants all its files."""
+        if "mutation CreateArtifact " in text:
+            self.server.artifacts.append(given["input"])
+            number = len(self.server.artifacts)
+            artifact = {"id": f"a{number}", "state": "PENDING",
+                        "artifactSequence": {"id": "s", "latestArtifact": None}}  # fmt: skip
+            return {"createArtifact": {"artifact": artifact}}
+        for name in ("createArtifactManifest", "updateArtifactManifest"):
+            if name in text:
+                place = given.get("artifactID") or given["artifactManifestID"]
+                return {name: {"artifactManifest": {"id": place, "file": self._place(place)}}}
+        if "mutation CreateArtifactFiles" in text:
+            wanted = given["input"]["artifactFiles"]
+            nodes = [self._place(f"{one['artifactID']}/{one['name']}") | {
+                "name": one["name"], "displayName": one["name"], "storagePath": None,
+                "uploadMultipartUrls": None, "artifact": {"id": one["artifactID"]},
+            } for one in wanted]  # fmt: skip
+            return {"createArtifactFiles": {"files": {"edges": [{"node": one} for one in nodes]}}}
+        if "mutation CommitArtifact" in text:
+            self.server.committed.append(given["artifactID"])
+            return {"commitArtifact": {"artifact": {"id": given["artifactID"], "digest": "d"}}}
+        return {"project": None}
+
+    def _place(self, name: str) -> dict[str, Any]:
+        return {"id": name, "uploadUrl": f"{self.server.url}/artifact/{name}", "uploadHeaders": []}
+
     def _keep(self, body: bytes) -> None:
-        """Rows of history that were streamed."""
+        """Files, and rows of history that were streamed."""
         if not self.path.endswith("file_stream"):
+            self.server.files[self.path.lstrip("/")] = body
             return
         run = self.path.split("/")[-2]
         lines = json.loads(body).get("files", {}).get("wandb-history.jsonl", {}).get("content", [])

@@ -8,9 +8,9 @@ import torch
 
 from seglib.data.store import Store
 from seglib.model import InputSpec, Member, Model, PostProcess
+from seglib.networks import build_network
 from seglib.recipe import Recipe
 from seglib.target import Target
-from seglib.unet import UNet
 
 BINARY = Target(kind="binary", classes=("thing",), values={0: 0, 255: 1}, members=((1,),))
 REGIONS = Target(
@@ -47,7 +47,7 @@ def model_of(inputs: InputSpec | Store, *recipes: Recipe, post: PostProcess | No
     for seed, recipe in enumerate(recipes or (Recipe(base_filters=2, depth=1),)):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            net = UNet(
+            net = build_network(
                 recipe,
                 num_channels=len(recipe.seen_channels(spec.channels)),
                 num_logits=spec.target.num_logits,

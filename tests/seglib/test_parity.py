@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from seglib.losses import CrossEntropyLoss, FocalLoss, TverskyLoss
 from seglib.metrics import Tally, mask_planes, predict_planes
+from seglib.networks import load_library
 from seglib.surface import surface_distances
 from tests.contracts import TARGETS, random_batch
 
@@ -22,19 +22,15 @@ SIGMOID = ("binary", "regions")
 
 @pytest.fixture
 def monai() -> Any:
-    pytest.importorskip("monai.losses")
-    pytest.importorskip("monai.metrics")
-    return pytest.importorskip("monai")
+    import monai.losses
+    import monai.metrics
+
+    return monai
 
 
 @pytest.fixture
-def smp() -> ModuleType:
-    try:
-        module = pytest.importorskip("segmentation_models_pytorch")
-    except RuntimeError as error:  # a torchvision built for another torch
-        pytest.skip(f"segmentation_models_pytorch does not load: {error}")
-    assert isinstance(module, ModuleType)
-    return module
+def smp() -> Any:
+    return load_library("smp")
 
 
 def one_hot(mask: Tensor, kind: str) -> Tensor:

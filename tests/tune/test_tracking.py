@@ -14,7 +14,8 @@ from tests.tune.test_report import score_row
 from tests.tune.wandb_files import read_runs
 from tune.ledger import Ledger
 from tune.tracking import TensorBoardTracker, build_trackers, choose_wandb_mode
-from tune.wandb_tracker import WandbTracker, _Background
+from tune.wandb_client import Background
+from tune.wandb_tracker import WandbTracker
 
 Tracker = WandbTracker | TensorBoardTracker
 
@@ -170,7 +171,7 @@ def test_study_says_which_views_there_are(
 @pytest.mark.fault("tracking")
 def test_fault_of_a_view_ends_the_view_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     done: list[int] = []
-    background = _Background("the view")
+    background = Background("the view")
     background.submit(lambda: done.append(1))
     background.submit(lambda: done.append(1 // 0))
     background.submit(lambda: done.append(2))
@@ -185,7 +186,7 @@ def test_fault_of_a_view_ends_the_view_and_is_said_once(caplog: pytest.LogCaptur
 @pytest.mark.fault("tracking")
 def test_slow_view_delays_nobody_for_longer_than_allowed(caplog: pytest.LogCaptureFixture) -> None:
     held = threading.Event()
-    background = _Background("the view")
+    background = Background("the view")
     started = time.monotonic()
     background.submit(lambda: held.wait(30) and None)
     assert time.monotonic() - started < 1

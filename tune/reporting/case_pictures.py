@@ -6,12 +6,8 @@ until the trial has a better epoch, also when checkpoint or prepared data are go
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,67 +19,26 @@ from seglib.data.splits import rows_of
 from seglib.data.store import Store
 from seglib.errors import SegtuneError, UnwritableError
 from seglib.files import checksum, write_whole
-from seglib.foreign import read_bounded
 from seglib.recipe import Recipe
-from tune.picking import rank
+from tune.entries import Entry, recipe_key
 from tune.prepared_store import find_store
+from tune.report import best_point, best_row
 from tune.reporting.ablation import case_scores
 from tune.reporting.evidence import RunData, TrialData
+from tune.reporting.kept_pictures import (
+    CasePicture,
+    CasePictures,
+    load_pictures,
+    pack_pictures,
+)
 from tune.trial_files import BEST, trial_folder
 
-__all__ = ["CasePicture", "CasePictures", "choose_slices", "picture_cases"]
+__all__ = ["choose_slices", "picture_cases"]
 
 MOST_SLICES = 20
 _FILE = Path("figures") / "overlays.npz"
 _VERSION = 1
-_MOST_BYTES = 2**28
 _COLOURED = ("red", "green", "blue")
-
-
-@dataclass(frozen=True, eq=False)
-class CasePicture:
-    """Some slices of a case.
-
-    Args:
-        case: Its name.
-        rank: ``best``, ``median`` or ``worst`` of the validation cases, or ``only``.
-        dice: Mean over the classes that its truth holds, of the whole case.
-        slices: Numbers of the slices shown.
-        num_slices: Of the whole case.
-        images: ``(n, H, W)``, or ``(n, H, W, 3)`` in colour.
-        truth: ``(n, K, H, W)``, bool.
-        pred: The same of the network.
-    """
-
-    case: str
-    rank: str
-    dice: float
-    slices: tuple[int, ...]
-    num_slices: int
-    images: NDArray[np.uint8]
-    truth: NDArray[np.bool_]
-    pred: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class CasePictures:
-    """What there is to see of a run.
-
-    Args:
-        trial: Whose network it is.
-        epoch: After which epoch.
-        channel: What the images show.
-        classes: Names of the classes.
-        cases: Best first; none where something needed is gone.
-        note: Why there are none.
-    """
-
-    trial: int
-    epoch: int
-    channel: str = ""
-    classes: tuple[str, ...] = ()
-    cases: tuple[CasePicture, ...] = ()
-    note: str = ""
 
 
 def picture_cases(run: RunData) -> CasePictures | None:
@@ -107,13 +62,13 @@ def picture_cases(run: RunData) -> CasePictures | None:
         "checkpoint": checksum(checkpoint) if checkpoint.is_file() else None,
     }
     kept = run.view.folder.path / _FILE
-    found = _load(kept, about)
+    found = load_pictures(kept, about)
     if found is not None:
         return found
     found = _predict(run, winner, checkpoint, epoch=about["epoch"])
     if found.cases:
         with suppress(UnwritableError):  # the page says so itself
-            write_whole(kept, _pack(found, about))
+            write_whole(kept, pack_pictures(found, about))
     return found
 
 
@@ -143,9 +98,23 @@ def choose_slices(marked: Sequence[int], most: int) -> list[int]:
 def _winner(run: RunData) -> TrialData | None:
     """The trial that ``segtune predict`` would take: the best of which a checkpoint is left."""
     trials = {trial.entry.number: trial for point in run.points for trial in point.trials}
-    ranked = [entry.number for entry in rank(run.study, run.view.entries)]
+    ranked = _rank(run)
     left = [number for number in ranked if _checkpoint(run, number).is_file()]
     return next((trials[number] for number in left or ranked if number in trials), None)
+
+
+def _rank(run: RunData) -> list[int]:
+    """Trials with a score, best first; with seeds, those of the best row before all others."""
+    study, entries = run.study, run.view.entries
+    sign = 1.0 if study.metric.goal == "minimize" else -1.0
+    point = best_point(study, entries)
+    best = None if point is None else recipe_key(point.recipe)
+
+    def order(entry: Entry) -> tuple[bool, float, int]:
+        score = (best_row(study, entry) or {})["score"]
+        return best is not None and recipe_key(entry.recipe) != best, sign * score, entry.number
+
+    return [entry.number for entry in sorted((e for e in entries if e.rows), key=order)]
 
 
 def _checkpoint(run: RunData, number: int) -> Path:
@@ -253,52 +222,3 @@ def _shown_channels(
 
     best = max(seen, key=contrast)
     return [store.channels.index(best)], best
-
-
-def _pack(found: CasePictures, about: Mapping[str, Any]) -> bytes:
-    listed: list[dict[str, Any]] = []
-    words = {**about, "channel": found.channel, "classes": found.classes, "cases": listed}
-    arrays: dict[str, Any] = {}
-    for place, case in enumerate(found.cases):
-        listed.append(
-            {name: value for name, value in asdict(case).items() if not hasattr(value, "shape")}
-        )
-        arrays[f"images{place}"] = case.images
-        arrays[f"truth{place}"] = np.packbits(case.truth, axis=-1)
-        arrays[f"pred{place}"] = np.packbits(case.pred, axis=-1)
-    content = io.BytesIO()
-    text = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
-    np.savez_compressed(content, about=text, **arrays)
-    return content.getvalue()
-
-
-def _load(path: Path, about: Mapping[str, Any]) -> CasePictures | None:
-    """What was kept, if it is of this epoch of this trial; what is damaged is not used."""
-    try:
-        content = io.BytesIO(read_bounded(path, _MOST_BYTES))
-        with zipfile.ZipFile(content) as parts:
-            if sum(part.file_size for part in parts.infolist()) > _MOST_BYTES:
-                return None
-        with np.load(content, allow_pickle=False) as arrays:
-            words = json.loads(arrays["about"].tobytes())
-            gone = {"checkpoint"} if about["checkpoint"] is None else set()
-            if any(words.get(name) != about[name] for name in about.keys() - gone):
-                return None
-            cases = tuple(_unpack(arrays, at, one) for at, one in enumerate(words["cases"]))
-            trial, epoch, channel = words["trial"], words["epoch"], words["channel"]
-            return CasePictures(trial, epoch, channel, tuple(words["classes"]), cases)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _unpack(arrays: Mapping[str, Any], place: int, words: Mapping[str, Any]) -> CasePicture:
-    images = arrays[f"images{place}"]
-    width = images.shape[2]
-    truth, pred = (
-        np.unpackbits(arrays[f"{name}{place}"], axis=-1, count=width).astype(np.bool_)
-        for name in ("truth", "pred")
-    )
-    if len(images) != len(words["slices"]) or truth.shape != pred.shape:
-        raise ValueError("parts that do not belong together")
-    return CasePicture(**{**words, "slices": tuple(words["slices"])},
-                       images=images, truth=truth, pred=pred)  # fmt: skip

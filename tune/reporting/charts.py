@@ -5,7 +5,7 @@ The marks of a trial carry its number, so that the page can show the same trial 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +103,7 @@ def draw_tracks(
     Returns:
         The drawing.
     """
-    with blank(5.6, 3.9) as figure:
+    with blank(4.7, 3.5) as figure:
         axes = figure.subplots()
         for track in tracks:
             look = {"zorder": 2} | _LOOKS[track.look]
@@ -139,7 +139,7 @@ def draw_importance(found: Sequence[Importance], alt: str) -> Drawing:
         The drawing.
     """
     shown = found[:_MOST_BARS]
-    with blank(5.0, 0.75 + 0.29 * len(shown)) as figure:
+    with blank(4.4, 0.7 + 0.27 * len(shown)) as figure:
         axes = figure.subplots()
         for place, one in enumerate(shown):
             axes.barh(
@@ -152,7 +152,8 @@ def draw_importance(found: Sequence[Importance], alt: str) -> Drawing:
             )  # fmt: skip
         axes.set_yticks(range(len(shown)), [one.name.replace("_", " ") for one in shown])
         axes.set_ylim(len(shown) - 0.4, -0.6)
-        axes.set_xlim(left=0)
+        # where little can be told, chance may reach far beyond all that is there
+        axes.set_xlim(0, 115 * max(max(one.share, 0.01) for one in shown))
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("share of the importance (%)")
@@ -160,13 +161,18 @@ def draw_importance(found: Sequence[Importance], alt: str) -> Drawing:
 
 
 def draw_cost(
-    dots: Sequence[Dot], *, x_label: str, metric: str, alt: str, titles: Mapping[int, str]
+    dots: Sequence[Dot],
+    label: tuple[str, Callable[[float], str]],
+    *,
+    metric: str,
+    alt: str,
+    titles: Mapping[int, str],
 ) -> Drawing:
     """Score against a cost: the front is filled and joined by steps.
 
     Args:
         dots: A dot per trial, strong on the front; at least one.
-        x_label: What the cost is.
+        label: What the cost is, and how one is written.
         metric: What the score is.
         alt: What there is to see, in words.
         titles: Trial -> what is said of it.
@@ -182,7 +188,10 @@ def draw_cost(
             linewidth=1.6, zorder=2,
         )  # fmt: skip
         draw_dots(axes, dots)
-        _label_x(axes, x_label)
+        name, write = label
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+        axes.xaxis.set_major_formatter(lambda value, _: write(value))
+        axes.set_xlabel(name)
         axes.set_ylabel(metric)
         return draw(figure, alt, titles)
 
@@ -200,17 +209,3 @@ def draw_dots(axes: Axes, dots: Sequence[Dot]) -> None:
             [dot.x], [dot.y], "o", gid=mark_trial(dot.number), markersize=6,
             markerfacecolor=VAL if dot.strong else PAPER, markeredgewidth=1.3, **look,
         )  # fmt: skip
-
-
-def _label_x(axes: Axes, label: str) -> None:
-    """Few enough ticks for a small panel, large numbers with their thousands."""
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
-    axes.xaxis.set_major_formatter(_short_number)
-    axes.set_xlabel(label)
-
-
-def _short_number(value: float, _: int) -> str:
-    for size, unit in ((1e6, " M"), (1e3, " k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"

@@ -46,7 +46,8 @@ _METHODS = {
     "bayes": """\
 @inproceedings{bergstra2011algorithms,
   title     = {Algorithms for Hyper-Parameter Optimization},
-  author    = {Bergstra, James and Bardenet, R{\\'e}mi and Bengio, Yoshua and K{\\'e}gl, Bal{\\'a}zs},
+  author    = {Bergstra, James and Bardenet, R{\\'e}mi and Bengio, Yoshua and
+               K{\\'e}gl, Bal{\\'a}zs},
   booktitle = {Advances in Neural Information Processing Systems 24},
   year      = {2011}
 }""",

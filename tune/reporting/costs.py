@@ -6,16 +6,33 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tune.leaderboard import as_clock
 from tune.reporting.trials import Leaderboard, TrialLine
 
 __all__ = ["COSTS", "Bargain", "cost_of", "find_bargains", "find_front", "front_of", "paid"]
 
+
+def _write_time(seconds: float) -> str:
+    return f"{seconds:g} s" if seconds < 120 else as_clock(seconds)
+
+
+def _write_memory(megabytes: float) -> str:
+    return f"{megabytes:g} MB" if megabytes < 10_000 else f"{megabytes / 1000:g} GB"
+
+
+def _write_count(value: float) -> str:
+    for size, unit in ((1e6, " M"), (1e3, " k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"
+
+
 COSTS = (
-    ("seconds", "time of the training (s)"),
-    ("memory_mb", "peak memory (MB)"),
-    ("parameters", "parameters"),
+    ("seconds", "time of the training", _write_time),
+    ("memory_mb", "peak memory", _write_memory),
+    ("parameters", "parameters", _write_count),
 )
-"""Field of a line, and what its axis says."""
+"""Field of a line, what its axis says, and how a cost is written."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +124,7 @@ def find_bargains(board: Leaderboard) -> tuple[Bargain, ...]:
     """
     words = {"seconds": "time", "memory_mb": "memory", "parameters": "parameters"}
     on: dict[int, list[str]] = {}
-    for field, _ in COSTS:
+    for field, *_ in COSTS:
         for line in front_of(board, field):
             on.setdefault(line.number, []).append(words[field])
-    return tuple(
-        Bargain(line, tuple(on[line.number])) for line in board.lines if line.number in on
-    )
+    return tuple(Bargain(line, tuple(on[line.number])) for line in board.lines if line.number in on)

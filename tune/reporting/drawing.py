@@ -112,7 +112,9 @@ def draw(figure: Figure, alt: str, titles: Mapping[int, str] | None = None) -> D
     Returns:
         The drawing.
     """
-    return Drawing(to_svg(figure, alt, titles), to_png(figure, alt))
+    svg = to_svg(figure, alt, titles)
+    figure.set_layout_engine("none")  # room has been made; it need not be found twice
+    return Drawing(svg, to_png(figure, alt))
 
 
 def mark_trial(number: int) -> str:
@@ -162,6 +164,7 @@ def _for_page(svg: str, alt: str, titles: Mapping[int, str]) -> str:
     for color, name in _VARIABLES.items():
         rest = rest.replace(color, f"var({name}, {color})")
     rest = re.sub(r"font: (?:[a-z0-9]+ )?([\d.]+px) [^;\"]*", r"font-size: \1", rest)
+
     def name_marks(found: re.Match[str]) -> str:
         title = titles.get(int(found[1]), f"trial {found[1]}")
         return f'<g data-trial="{found[1]}"><title>{escape(title)}</title>'

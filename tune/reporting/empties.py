@@ -90,8 +90,8 @@ def _row(point: str, part: str, empty: pd.DataFrame) -> EmptyRow:
     typical = worst = "–"
     if len(alarms):
         typical = f"{alarms['fp'].median():,.0f}"
-        most = alarms.loc[alarms["fp"].idxmax()]
-        worst = f"{most['case']} ({most['fp']:,.0f})"
+        case, most = max(zip(alarms["case"], alarms["fp"], strict=True), key=lambda one: one[1])
+        worst = f"{case} ({most:,.0f})"
     count = f"{len(alarms)} of {len(empty)}"
     share = f"{100 * len(alarms) / len(empty):.0f}\u00a0%"
     return EmptyRow(point, part, count, share, typical, worst)

@@ -65,7 +65,9 @@ def show_progress(runs: Sequence[RunData]) -> Progress | None:
         for entry in run.view.entries
         if entry.started and entry.state not in ("RUNNING", "WAITING")
     ]
-    return Progress(len(ended), sum(p or 0 for p in planned) if None not in planned else 0, training)
+    return Progress(
+        len(ended), sum(p or 0 for p in planned) if None not in planned else 0, training
+    )
 
 
 def show_tiles(

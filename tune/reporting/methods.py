@@ -6,9 +6,30 @@ from collections.abc import Sequence
 
 from tune.reporting.ablation import Effect
 from tune.reporting.evidence import RunData
+from tune.reporting.factors import in_words
 from tune.reporting.words import count, say_effects
 
 __all__ = ["say_methods", "say_versions"]
+
+_METHODS = {
+    "random": "random search",
+    "bayes": "Optuna's tree-structured Parzen estimator (multivariate, constant liar)",
+    "gp": "Optuna's Gaussian process",
+    "cmaes": "CMA-ES",
+}
+_RULES = {
+    "asha": "Asynchronous successive halving",
+    "hyperband": "Hyperband",
+    "median": "The median rule",
+    "patience": "A rule of patience",
+}
+_OF_TRIALS = (
+    "A trial's interval is the 95 % t interval over the validation cases of its best epoch, each "
+    "case weighed by the classes that it holds: it tells of other cases, not of another training, "
+    "and not of the choice of the best trial among many, which makes its score too high. "
+    "Importance is that of PED-ANOVA, held against the 95th percentile of 60 analyses with the "
+    "scores dealt out anew."
+)
 
 
 def say_methods(runs: Sequence[RunData], effects: Sequence[Effect]) -> list[str]:
@@ -22,6 +43,7 @@ def say_methods(runs: Sequence[RunData], effects: Sequence[Effect]) -> list[str]
         Paragraphs.
     """
     return [
+        *[_say_search(run) for run in runs if run.study.method != "grid"],
         *[_say_training(run, named=len(runs) > 1) for run in runs],
         "Dice, precision and recall are taken per case from the voxel counts of all its slices, "
         "averaged over the cases, and then over the classes; background is no class and enters "
@@ -31,7 +53,7 @@ def say_methods(runs: Sequence[RunData], effects: Sequence[Effect]) -> list[str]
         "surface distances of both directions together; surface Dice is the share of both "
         "surfaces within 2 mm of the other, or 2 pixels of the source image where no file says "
         "how large a pixel is.",
-        _say_statistics(effects, seeded=all(run.study.seeds for run in runs)),
+        _say_statistics(runs, effects),
     ]
 
 
@@ -54,6 +76,26 @@ def say_versions(runs: Sequence[RunData]) -> str:
                 parts.append(f"{start.get('cores', '?')} cores")
             told.append(", ".join([*parts, f"commit {commit[:10]}"] if commit else parts))
     return "; ".join(dict.fromkeys(told)) or "Nothing was written down yet."
+
+
+def _say_search(run: RunData) -> str:
+    study = run.study
+    trials = [trial for point in run.points for trial in point.trials]
+    stopped = sum(trial.entry.state == "PRUNED" for trial in trials)
+    varied = [name for name in study.space.names if study.space[name].domain.grid() is None
+              or len(study.space[name].domain.grid() or ()) > 1]  # fmt: skip
+    text = (
+        f"{count(len(varied), 'parameter')} ({', '.join(map(in_words, varied))}) "
+        f"{'was' if len(varied) == 1 else 'were'} searched by {_METHODS[study.method]} for the "
+        f"{'highest' if study.metric.goal == 'maximize' else 'lowest'} validation "
+        f"{study.metric.name}; the default recipe was the first of {count(len(trials), 'trial')}."
+    )
+    rule = study.early_terminate
+    if rule.type in _RULES:
+        rungs = ", ".join(map(str, study.rungs()))
+        at = f" (compared after epoch {rungs}; about one in {rule.eta} goes on)" if rungs else ""
+        text += f" {_RULES[rule.type]}{at} stopped {stopped} of them before their last epoch."
+    return text
 
 
 def _say_training(run: RunData, *, named: bool) -> str:
@@ -85,7 +127,9 @@ def _say_training(run: RunData, *, named: bool) -> str:
     return text if named else text[0].upper() + text[1:]
 
 
-def _say_statistics(effects: Sequence[Effect], *, seeded: bool) -> str:
+def _say_statistics(runs: Sequence[RunData], effects: Sequence[Effect]) -> str:
+    if not effects and any(run.study.method != "grid" for run in runs):
+        return _OF_TRIALS
     if not effects:
         return "Nothing was compared."
     one_seed = any(effect.num_seeds == 1 for effect in effects)
@@ -93,7 +137,7 @@ def _say_statistics(effects: Sequence[Effect], *, seeded: bool) -> str:
         "What mattered: two points that differ in exactly one factor are compared on the network "
         "after the last epoch. A case’s Dice is the mean over the classes that its truth holds. "
     )
-    if seeded:
+    if all(run.study.seeds for run in runs):
         text += (
             "Its change is taken within the same seed, under which both trainings started alike "
             "and saw the data in the same order. "

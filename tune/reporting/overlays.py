@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglib.overlay import COLOURS, trace_outlines
-from tune.reporting.case_pictures import CasePicture, CasePictures, picture_cases
+from tune.reporting.case_pictures import picture_cases
 from tune.reporting.evidence import RunData
+from tune.reporting.kept_pictures import CasePicture, CasePictures
 
 __all__ = ["Overlay", "OverlaySlice", "Overlays", "show_overlays", "view_overlays"]
 

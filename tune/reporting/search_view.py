@@ -127,6 +127,8 @@ def view_parameters(run: RunData, board: Leaderboard, show: Show) -> Parameters 
         alt = f"Parallel coordinates of {len(scores)} trials and {len(shown)} parameters"
         whole = [*shown, scale_axis(board.metric, scores)]
         parallel = show("parallel", draw_parallel(whole, strong, alt=alt, titles=titles))
+    # a parameter that hardly ever counts has no slice to show
+    along = [axis for axis in axes if 2 * len(axis.places) >= len(scores)][:2]
     note = "" if shown == axes else f"The {len(shown)} first of {len(axes)} by importance."
     return Parameters(
         lead=_say_importance(found, len(scores)),
@@ -134,8 +136,8 @@ def view_parameters(run: RunData, board: Leaderboard, show: Show) -> Parameters 
         num_told=len(found),
         parallel=parallel,
         parallel_note=note,
-        slices=_slices(axes[:2], scores, board, show) if len(scores) > 1 else (),
-        slices_note=" and ".join(axis.label for axis in axes[:2]),
+        slices=_slices(along, scores, board, show) if len(scores) > 1 else (),
+        slices_note=" and ".join(axis.label for axis in along),
     )
 
 
@@ -150,7 +152,7 @@ def view_costs(board: Leaderboard, show: Show) -> Costs | None:
         Nothing below two complete trials.
     """
     drawings, titles, most = [], _titles(board), 0
-    for field, label in COSTS:
+    for field, label, write in COSTS:
         lines = paid(board, field)
         if len(lines) < 2:
             continue
@@ -160,7 +162,7 @@ def view_costs(board: Leaderboard, show: Show) -> Costs | None:
             for line in lines
         ]
         alt = f"{board.metric} against {label}, {len(dots)} trials, {len(front)} on the front"
-        drawing = draw_cost(dots, x_label=label, metric=board.metric, alt=alt, titles=titles)
+        drawing = draw_cost(dots, (label, write), metric=board.metric, alt=alt, titles=titles)
         drawings.append(show(f"cost-{field.removesuffix('_mb')}", drawing))
         most = max(most, len(lines))
     return Costs(tuple(drawings), find_bargains(board), most) if drawings else None
@@ -231,8 +233,8 @@ def _say_importance(found: tuple[Importance, ...], num_scored: int) -> str:
         )
     names = told[0] if len(told) == 1 else f"{', '.join(told[:-1])} and {told[-1]}"
     return (
-        f"Of {len(found)} parameters, {names} {'sets' if len(told) == 1 else 'set'} the best trials "
-        "apart by more than chance would."
+        f"Of {len(found)} parameters, {names} {'sets' if len(told) == 1 else 'set'} the best "
+        "trials apart by more than chance would."
     )
 
 

@@ -83,9 +83,7 @@ def scale_axis(label: str, values: Mapping[int, float], *, log: bool = False) ->
     if low == high:
         return Axis(label, dict.fromkeys(places, 0.5), ((0.5, f"{low:.3g}"),))
     middle = math.exp((math.log(low) + math.log(high)) / 2) if log else (low + high) / 2
-    return Axis(
-        label, places, ((0.0, f"{low:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{high:.2g}"))
-    )
+    return Axis(label, places, ((0.0, f"{low:.2g}"), (0.5, f"{middle:.2g}"), (1.0, f"{high:.2g}")))
 
 
 def draw_parallel(
@@ -103,9 +101,9 @@ def draw_parallel(
         The drawing.
     """
     count = len(axes_of)
-    with blank(_INCHES * count + 0.5, 3.7, constrained=False) as figure:
+    with blank(_INCHES * count + 0.5, 3.4, constrained=False) as figure:
         width = _INCHES * count + 0.5
-        axes = figure.add_axes((0.35 / width, 0.04, 1 - 1.0 / width, 0.78))
+        axes = figure.add_axes((0.35 / width, 0.01, 1 - 1.0 / width, 0.87))
         for number in sorted(axes_of[-1].places, key=lambda number: number in strong):
             ys = [axis.places.get(number, _ABSENT) for axis in axes_of]
             best = number in strong
@@ -115,7 +113,7 @@ def draw_parallel(
                 zorder=3 if best else 2, solid_joinstyle="round",
             )  # fmt: skip
         for place, axis in enumerate(axes_of):
-            _draw_axis(axes, place, axis)
+            _draw_axis(axes, place, axis, absent=len(axis.places) < len(axes_of[-1].places))
         axes.set_xlim(-0.05, count - 0.95)
         axes.set_ylim(-0.2, 1.04)
         axes.set_axis_off()
@@ -194,7 +192,7 @@ def _spread(axis: Axis, number: int) -> float:
     return ((number * 0.618) % 1 - 0.5) * 0.12 if axis.is_choice else 0.0
 
 
-def _draw_axis(axes: Axes, place: int, axis: Axis) -> None:
+def _draw_axis(axes: Axes, place: int, axis: Axis, *, absent: bool) -> None:
     axes.plot([place, place], [0, 1], color=INK, linewidth=1.1, zorder=4)
     words = axis.label.split(" ")
     half = (len(words) + 1) // 2
@@ -205,4 +203,5 @@ def _draw_axis(axes: Axes, place: int, axis: Axis) -> None:
     box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
     for y, text in axis.ticks:
         axes.text(place + 0.05, y, text, ha="left", va="center", fontsize=8, zorder=5, bbox=box)
-    axes.plot([place - 0.03, place + 0.03], [_ABSENT] * 2, color=MUTED, linewidth=0.8)
+    if absent:
+        axes.plot([place - 0.05, place + 0.05], [_ABSENT] * 2, color=INK, linewidth=1.1)

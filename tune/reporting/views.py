@@ -27,6 +27,7 @@ from tune.reporting.headline import show_progress, show_tiles
 from tune.reporting.methods import say_methods, say_versions
 from tune.reporting.notes import describe_run, note_run, warn_run
 from tune.reporting.overlays import view_overlays
+from tune.reporting.prices import view_prices
 from tune.reporting.reliability import log_reliability
 from tune.reporting.search_view import Show, view_costs, view_parameters, view_tracks
 from tune.reporting.sections import choose_sections
@@ -46,6 +47,7 @@ __all__ = ["Pictures", "build_context"]
 MOST_PANELS = 24
 _MOST_PANELS_OF_SEARCH = 8  # its trials are all in one figure, too
 
+_TOLD = ("Data", "Images", "Split")  # in the section on the data, where there is one
 _UNITS = {"mm": "mm", "px": "source px"}  # of a distance, whatever the images were scaled to
 
 Pictures = dict[str, bytes]
@@ -121,12 +123,12 @@ def _view_run(
 
     is_grid = run.study.method == "grid"
     board = list_trials(run)
-    audit = audit_stopping(run.study, run.view.entries)
+    audit, told = audit_stopping(run.study, run.view.entries), view_data(run)
     return {
         "name": run.name,
         "brief": f"{run.study.data.layout}, {len(run.points)} points",
-        "description": describe_run(run),
-        "data_section": view_data(run),
+        "description": [line for line in describe_run(run) if not told or line[0] not in _TOLD],
+        "data_section": told,
         "unit": _UNITS.get(run.data.get("unit", ""), ""),
         "tiles": show_tiles(run, board, audit, effects),
         "board": board if board.lines else None,
@@ -142,7 +144,7 @@ def _view_run(
         "overlays": view_overlays(run),
         "empties": view_empties(run),
         "confirm": None,
-        "prices": None,
+        "prices": view_prices(run),
         "legacy": legacy_rows(run),
         "reliability": log_reliability(run),
         "notes": note_run(run),

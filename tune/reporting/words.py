@@ -36,6 +36,8 @@ def say_lead(runs: Sequence[RunData], effects: Sequence[Effect]) -> str:
     points = sum(len(run.points) for run in runs)
     place = f" in {len(runs)} studies" if len(runs) > 1 else ""
     text = f"{count(points, 'point')}{place}, {done} of {count(len(trials), 'trial')} complete."
+    if all(run.study.method != "grid" for run in runs):
+        text = f"{count(len(trials), 'trial')}{place}, {done} complete."
     if len(runs) == 1:
         text += _say_best(runs[0])
     return f"{text} {say_effects(effects)}" if effects else text

@@ -13,9 +13,8 @@ from seglib.data.splits import Splits
 from seglib.data.store import Store
 from seglib.fit import fit
 from seglib.recipe import Recipe
-from tune.picking import rank
 from tune.reporting import case_pictures
-from tune.reporting.case_pictures import choose_slices, picture_cases
+from tune.reporting.case_pictures import _rank, choose_slices, picture_cases
 from tune.reporting.evidence import RunData, gather
 
 
@@ -23,7 +22,7 @@ from tune.reporting.evidence import RunData, gather
 def best(task: Path) -> int:
     """The best trial of point 1b."""
     run = gather(task)[0]
-    return rank(run.study, run.view.entries)[0].number
+    return _rank(run)[0]
 
 
 @pytest.fixture(scope="session")

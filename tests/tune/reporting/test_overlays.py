@@ -10,7 +10,7 @@ from PIL import Image
 
 from seglib.overlay import COLOURS
 from tune.reporting import overlays
-from tune.reporting.case_pictures import CasePicture, CasePictures
+from tune.reporting.kept_pictures import CasePicture, CasePictures
 from tune.reporting.overlays import show_overlays
 
 

@@ -1,0 +1,206 @@
+"""`segtune predict`: every image of a folder segmented, its mask written beside a record."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from seglib.data.faults import gathered
+from seglib.data.source import Loaded, name_of, read_item
+from seglib.data.unlabelled import Unlabelled, Wish, find_unlabelled
+from seglib.data.writers import write_mask
+from seglib.errors import DataError, Problem
+from seglib.files import checksum, writing
+from seglib.model import Model
+from seglib.postprocess import find_labels, is_flat, restore_greys
+from seglib.predict import Predictor
+from seglib.target import Target
+from tune.prediction_record import Line, PredictionRecord, state_of
+from tune.progress import progress_on
+
+__all__ = ["predict_files"]
+
+_LARGEST_IN_PNG = 2**16 - 1
+_MM3_PER_ML = 1000.0
+_UNFINISHED = re.compile(r"(?P<mask>.+)\.\d+-[0-9a-f]{8}\.tmp")
+
+
+def predict_files(model: Model, source: Path, out: Path, *, flips: bool, console: Console) -> None:
+    """Write a mask for every image.
+
+    Masks that are there, of the same images and by the same model, are not made again. An
+    image that cannot be read costs its own mask only; all such faults are told at the end.
+
+    Args:
+        model: The model.
+        source: An image, or a folder of images.
+        out: Folder for the masks; made if needed.
+        flips: Average over mirror images, too.
+        console: Where to say what is done.
+
+    Raises:
+        DataError: There is no image, or images do not fit the model, or files are in the way
+            of masks, or some images could not be read; all faults are listed.
+        UnwritableError: The folder takes no more files.
+    """
+    source, out = source.resolve(), out.resolve()
+    _check_places(source, out)
+    record, predictor = PredictionRecord(out), Predictor(model, flips=flips)
+    notes: list[str] = []
+    found = find_unlabelled(source, _wish(predictor, source, out, record), notes)
+    notes += _doubts(model, found)
+    job = _Job(predictor, predictor.key, source if source.is_dir() else source.parent, out, record)
+    waiting = job.waiting(found)
+    for note in notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    _clear_unfinished(out, {one.mask for one in found})
+    began, problems = time.monotonic(), list[Problem]()
+    with progress_on(console) as progress:
+        for number, one in enumerate(waiting, 1):
+            job.predict(one, problems)
+            progress(number, len(waiting), "masks")
+    written = len(waiting) - len({problem.place for problem in problems})
+    console.print(
+        _summary(written, len(found) - len(waiting), out, time.monotonic() - began),
+        markup=False,
+        highlight=False,
+    )
+    if problems:
+        raise DataError(str(source), gathered(problems))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all images have in common."""
+
+    predictor: Predictor
+    key: str
+    root: Path
+    out: Path
+    record: PredictionRecord
+
+    def waiting(self, found: tuple[Unlabelled, ...]) -> list[Unlabelled]:
+        """Images whose masks are not there yet; what is in the way of any is refused."""
+        waiting: list[Unlabelled] = []
+        problems: list[Problem] = []
+        for one in found:
+            done = self.record.is_done(one.mask, one.item.image_files, self.key)
+            if isinstance(done, Problem):
+                problems.append(done)
+            elif not done:
+                waiting.append(one)
+        if problems:
+            raise DataError(str(self.out), gathered(problems))
+        return waiting
+
+    def predict(self, one: Unlabelled, problems: list[Problem]) -> None:
+        """Read, segment and write; a fault of the image is added to the others."""
+        state = state_of(one.item.image_files)
+        loaded = read_item(one.item, self.predictor.plan(self.root, one.channels), problems)
+        if loaded is None:
+            return
+        first = one.item.image_files[0]
+        try:
+            planes = self.predictor.segment(loaded, one.channels)
+        except ValueError as error:
+            problems.append(Problem(name_of(first, self.root), str(error), "8-bit images"))
+            return
+        target = self.predictor.model.inputs.target
+        labels = find_labels(planes, target)
+        volumes, unit = _volumes(labels, loaded, target)
+        grey = restore_greys(labels, target, picture=not loaded.volume)
+        line = Line(
+            mask=one.mask,
+            images=tuple(map(str, one.item.image_files)),
+            state=state,
+            model=self.key,
+            sha256="",
+            volumes=volumes,
+            unit=unit,
+        )
+        write_mask(
+            self.out / one.mask,
+            grey,
+            first,
+            spacing_mm=loaded.spacing_mm if loaded.located else None,
+            affine=loaded.affine,
+            written=partial(self._note, line),
+        )
+
+    def _note(self, line: Line, temporary: Path) -> None:
+        self.record.add(replace(line, sha256=checksum(temporary)))
+
+
+def _check_places(source: Path, out: Path) -> None:
+    """The folder for masks must not be that of the images, nor a file."""
+    if source == out:
+        found = "the folder of the images itself"
+        raise DataError(str(out), [Problem("OUT", found, "a folder for the masks alone")])
+    if out.exists() and not out.is_dir():
+        raise DataError(str(out), [Problem("OUT", "a file", "a folder for the masks")])
+
+
+def _wish(predictor: Predictor, source: Path, out: Path, record: PredictionRecord) -> Wish:
+    """What the model can be given; masks of an earlier call are no images."""
+    inputs, written = predictor.model.inputs, record.masks
+    inside = out.is_relative_to(source)
+    greys = inputs.target.values
+    return Wish(
+        channels=inputs.channels,
+        seen=predictor.channels,
+        flat=is_flat(inputs.layout),
+        numbered=inputs.layout == "nnunet",
+        wide=min(greys) < 0 or max(greys) > _LARGEST_IN_PNG,
+        left_out=lambda path: path in written or (inside and path == out),
+    )
+
+
+def _doubts(model: Model, found: tuple[Unlabelled, ...]) -> list[str]:
+    """Where the images are of another kind than those that the model was trained on."""
+    inputs = model.inputs
+    flat = [one for one in found if one.item.slice is not None]
+    if is_flat(inputs.layout) == bool(flat) or inputs.normalise in ("window", "none"):
+        return []
+    kinds = ("single pictures", "volumes")
+    trained, given = kinds if is_flat(inputs.layout) else kinds[::-1]
+    return [
+        f"the model was trained on {trained}, each scaled by its own greys, and these are {given}: "
+        "they look different to it, so look at the masks"
+    ]
+
+
+def _volumes(
+    labels: NDArray[np.uint8], loaded: Loaded, target: Target
+) -> tuple[dict[str, float], str]:
+    """How large each class is, and in which unit."""
+    counts = np.bincount(labels.ravel(), minlength=target.num_labels)
+    pixels = [int(counts[list(members)].sum()) for members in target.members]
+    if not loaded.located:
+        return dict(zip(target.classes, pixels, strict=True)), "px"
+    z, y, x = loaded.spacing_mm
+    unit, size = ("ml", z * y * x / _MM3_PER_ML) if loaded.volume else ("mm2", y * x)
+    sizes = [round(count * size, 4) for count in pixels]
+    return dict(zip(target.classes, sizes, strict=True)), unit
+
+
+def _clear_unfinished(out: Path, masks: set[str]) -> None:
+    """Remove what a process left that died while it wrote one of these masks."""
+    with writing(out):
+        for folder in {(out / mask).parent for mask in masks}:
+            for path in folder.glob("*.tmp") if folder.is_dir() else ():
+                match = _UNFINISHED.fullmatch(path.name)
+                if match and str((folder / match["mask"]).relative_to(out)) in masks:
+                    path.unlink(missing_ok=True)
+
+
+def _summary(written: int, there: int, out: Path, seconds: float) -> str:
+    each = f", {seconds / written:.2g} s each" if written else ""
+    before = f" ({there} were there already)" if there else ""
+    return f"{written} mask{'s' * (written != 1)} written to {out}{each}{before}"

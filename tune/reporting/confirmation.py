@@ -1,0 +1,272 @@
+"""What a confirmation found, and each opening of the locked test part: kept in the run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from seglib.errors import Problem, RunError
+from seglib.files import write_whole
+from seglib.foreign import read_bounded
+from tune.reporting.evidence import RunData
+from tune.reporting.verdicts import Comparison, Part
+
+__all__ = [
+    "CONFIRM",
+    "Contest",
+    "Finding",
+    "FoundRecipe",
+    "Opening",
+    "confirmed_run",
+    "load_finding",
+    "load_openings",
+    "save_finding",
+    "save_openings",
+    "tell_openings",
+    "to_contests",
+    "view_confirm",
+]
+
+CONFIRM = "confirm"
+"""Folder of a confirmation within the run directory that it confirms."""
+_FINDING, _OPENINGS = "confirmation.json", "test_openings.json"
+_MOST_BYTES = 2**24
+
+_Found = TypeVar("_Found")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+
+class Figures(_Record):
+    """A difference in Dice points on some patients; NaN ends where there is no interval."""
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    patients: int
+    seeds: int
+    text: str
+
+    @classmethod
+    def of(cls, part: Part) -> Figures:
+        """The figures of a part."""
+        found = part.interval
+        return cls(
+            estimate=found.estimate, low=found.low, high=found.high, p=found.p,
+            patients=part.num_patients, seeds=part.num_seeds, text=part.text,
+        )  # fmt: skip
+
+
+class Contest(_Record):
+    """One recipe against another; ``unseen`` are patients that the search did not choose by."""
+
+    name: str
+    other: str
+    whole: Figures
+    unseen: Figures | None
+    p_holm: float
+    holds: bool
+    verdict: str
+
+
+class FoundRecipe(_Record):
+    """A recipe that was trained again; ``trial`` is that of the search."""
+
+    name: str
+    trial: int | None
+    settings: str
+    dice: float | None
+    spread: float | None
+    trained: int
+    planned: int
+    seconds: float
+    search_score: float | None
+
+
+class Finding(_Record):
+    """What a confirmation came to."""
+
+    search: str
+    study: str
+    phantom: bool
+    patients: int
+    chosen_by: int
+    seeds: tuple[int, ...]
+    folds: tuple[int, ...]
+    epochs: tuple[int, ...]
+    recipes: tuple[FoundRecipe, ...]
+    contests: tuple[Contest, ...]
+    take: str
+    advice: str
+    notes: tuple[str, ...]
+    at: str
+
+
+class Opening(_Record):
+    """One opening of the locked test part; without figures it was begun and not finished."""
+
+    at: str
+    by: str
+    networks: str
+    num_networks: int
+    patients: int
+    done: bool = False
+    recipes: tuple[FoundRecipe, ...] = ()
+    contests: tuple[Contest, ...] = ()
+
+
+@dataclass(frozen=True)
+class ConfirmView:
+    """What the report shows.
+
+    Args:
+        finding: Of the confirmation; None where only the test part was opened.
+        openings: Of the test part, in their order.
+        warning: What a reader must know of the openings; empty where there was one or none.
+    """
+
+    finding: Finding | None
+    openings: tuple[Opening, ...]
+    warning: str
+
+
+def to_contests(comparisons: Sequence[Comparison]) -> tuple[Contest, ...]:
+    """Comparisons as they are written down.
+
+    Args:
+        comparisons: As :func:`tune.reporting.verdicts.compare_all` made them.
+
+    Returns:
+        The records.
+    """
+    return tuple(
+        Contest(
+            name=one.name,
+            other=one.other,
+            whole=Figures.of(one.whole),
+            unseen=None if one.unseen is None else Figures.of(one.unseen),
+            p_holm=one.p_holm,
+            holds=one.holds,
+            verdict=one.verdict,
+        )
+        for one in comparisons
+    )
+
+
+def save_finding(run: Path, finding: Finding) -> None:
+    """Write ``confirmation.json`` whole.
+
+    Args:
+        run: The run directory of the search.
+        finding: What was found.
+    """
+    write_whole(run / _FINDING, finding.model_dump_json(indent=1) + "\n")
+
+
+def load_finding(run: Path) -> Finding | None:
+    """Read ``confirmation.json``.
+
+    Args:
+        run: The run directory of the search.
+
+    Returns:
+        What was found; None before a confirmation has ended.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    return _load(run / _FINDING, TypeAdapter(Finding))
+
+
+def save_openings(run: Path, openings: Sequence[Opening]) -> None:
+    """Write ``test_openings.json`` whole.
+
+    Args:
+        run: The run directory of the search.
+        openings: All of them, in their order.
+    """
+    content = TypeAdapter(tuple[Opening, ...]).dump_json(tuple(openings), indent=1)
+    write_whole(run / _OPENINGS, content.decode() + "\n")
+
+
+def load_openings(run: Path) -> tuple[Opening, ...]:
+    """Read ``test_openings.json``.
+
+    Args:
+        run: The run directory of the search.
+
+    Returns:
+        All openings of the test part; none before the first.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    return _load(run / _OPENINGS, TypeAdapter(tuple[Opening, ...])) or ()
+
+
+def tell_openings(openings: Sequence[Opening]) -> str:
+    """What a reader must know where the test part was opened more than once.
+
+    Args:
+        openings: In their order.
+
+    Returns:
+        A sentence; empty where there was one or none.
+    """
+    if len(openings) < 2:
+        return ""
+    times = "; ".join(f"{one.at} by {one.by}" for one in openings)
+    return (
+        f"The test part was opened {len(openings)} times ({times}). Only the first opening is a "
+        "test: what was changed after it may have been chosen by its result."
+    )
+
+
+def confirmed_run(folder: Path) -> Path:
+    """The run directory that a confirmation belongs to; of any other, that itself.
+
+    Args:
+        folder: A run directory.
+
+    Returns:
+        Where ``confirmation.json`` is, if there is one.
+    """
+    is_inside = folder.name == CONFIRM and (folder.parent / "study.yaml").is_file()
+    return folder.parent if is_inside else folder
+
+
+def view_confirm(run: RunData) -> ConfirmView | None:
+    """What a report of a search, or of its confirmation, says of both.
+
+    Args:
+        run: The run.
+
+    Returns:
+        None before a confirmation has ended.
+
+    Raises:
+        RunError: A file is damaged.
+    """
+    folder = confirmed_run(run.view.folder.path)
+    finding, openings = load_finding(folder), load_openings(folder)
+    if finding is None and not openings:
+        return None
+    return ConfirmView(finding, openings, tell_openings(openings))
+
+
+def _load(path: Path, kind: TypeAdapter[_Found]) -> _Found | None:
+    if not path.exists():
+        return None
+    try:
+        return kind.validate_json(read_bounded(path, _MOST_BYTES))
+    except (OSError, ValueError, ValidationError) as error:
+        found = f"an unreadable file ({str(error).splitlines()[0]})"
+        hint = "put a copy back, or remove it and give the same command again"
+        raise RunError(str(path), [Problem(path.name, found, "what it wrote", hint)]) from None
