@@ -64,7 +64,7 @@ class Averaged(nn.Module):
         """Probabilities for an image batch; see the class for shapes."""
         total = torch.zeros((), dtype=image.dtype)
         for network, picks in zip(self.networks, self._picks, strict=True):
-            seen = image if len(picks) == len(self.channels) else image[:, picks]
+            seen = image if picks == [*range(len(self.channels))] else image[:, picks]
             logits = network(seen)[0]
             total = total + (logits.softmax(dim=1) if self.is_softmax else logits.sigmoid())
         return total / len(self.networks)

@@ -219,9 +219,12 @@ def _trace(model: Model) -> ExportedProgram:
     if multiple is not None:
         axes |= {2: multiple * Dim("height", min=2), 3: multiple * Dim("width", min=2)}
     with _quiet():
-        return torch.export.export(
+        program = torch.export.export(
             Averaged(model), (_example(model),), dynamic_shapes={"image": axes}
         )
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # paths of this machine
+    return program
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from seglib.unet import UNet, pad_to_multiple, start_from_shares
 __all__ = ["build_network", "load_library"]
 
 _GROUPS = 32
-_LACKING: list[torch.library.Library] = []  # what is declared lasts as long as these
+_LACKING: list[Any] = []  # what is declared lasts as long as these
 
 
 def build_network(
@@ -121,7 +121,8 @@ def _load_smp() -> Any:
         if "operator torchvision::" not in str(error):
             raise
         if not _LACKING:
-            _LACKING.append(torch.library.Library("torchvision", "FRAGMENT"))
+            declare: Any = torch.library.Library
+            _LACKING.append(declare("torchvision", "FRAGMENT"))
             for name in ("nms", "qnms"):
                 boxes = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
                 _LACKING[0].define(name + boxes)

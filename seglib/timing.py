@@ -136,8 +136,10 @@ def _fit_line(
     """Time one batch, then as many more in three pieces as there is time for."""
     few = rows[:batch]
     act(few)  # the first one sets things up
+    begun = time.perf_counter()
     one_s = min(_time(act, few, clock) for _ in range(2))
-    size = int(min(len(rows), len(few) * max(1.0, seconds / _PIECES / one_s)))
+    passed_s = (time.perf_counter() - begun) / 2  # by it the time that may be taken is counted
+    size = int(min(len(rows), len(few) * max(1.0, seconds / _PIECES / passed_s)))
     size = max(size // batch * batch, len(few)) if size < len(rows) else size
     if size <= len(few):
         return _Line(one_s / len(few), 0.0, covered=len(few))

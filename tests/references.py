@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from seglib.target import Target
 
 __all__ = [
+    "bootstrap_of_means",
     "both_ways_mm",
+    "case_figures",
     "cross_entropy",
     "directed_mm",
     "focal",
@@ -175,3 +177,41 @@ def surface_share(
 ) -> float:
     distances = both_ways_mm(pred, true, spacing_mm)
     return sum(d <= tolerance_mm for d in distances) / len(distances)
+
+
+def bootstrap_of_means(
+    dice: dict[tuple[str, str, str], float], draws: list[dict[str, int]]
+) -> list[float]:
+    """Mean over cases, then over classes, for patients drawn so often: one for each draw.
+
+    ``dice`` is by patient, case and class; NaN where a case does not count.
+    """
+    means = []
+    for times in draws:
+        classes: dict[str, list[float]] = {}
+        for (patient, _, name), value in dice.items():
+            if not math.isnan(value):
+                classes.setdefault(name, []).extend([value] * times[patient])
+        known = [sum(values) / len(values) for values in classes.values() if values]
+        means.append(sum(known) / len(known))
+    return means
+
+
+def case_figures(
+    pred: NDArray[np.bool_],
+    true: NDArray[np.bool_],
+    spacing_mm: tuple[float, ...],
+    tolerance_mm: float,
+) -> dict[str, float]:
+    """All figures of one case and class: a volume, or a picture with two spacings."""
+    found = four_metrics(pred, true)
+    voxel = math.prod(spacing_mm)
+    found |= {"true_volume": true.sum() * voxel, "pred_volume": pred.sum() * voxel}
+    if pred.any() and true.any():
+        found["hd95"] = hausdorff_mm(pred, true, spacing_mm, 95)
+        found["surface_dice"] = surface_share(pred, true, spacing_mm, tolerance_mm)
+    elif pred.any() or true.any():
+        found |= {"hd95": math.inf, "surface_dice": 0.0}
+    else:
+        found |= {"hd95": math.nan, "surface_dice": math.nan}
+    return found

@@ -96,6 +96,8 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
     def _record(self, trial_id: str, result: dict[str, Any]) -> bool:
         number = self._numbers[trial_id]
         if READY in result:
+            node = str(result.get("node_ip", "")) if self._room.is_joined else ""
+            self._tell("placed", number, {"node": node, "GPU": str(result[READY])})
             return False
         if NOTE in result:
             log.warning("trial %d: %s", number, result[NOTE])
@@ -196,7 +198,8 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
         """An observer that fails is sent away, unless the search is its business."""
         for observer in tuple(self._observers):
             try:
-                getattr(observer, event)(*what)
+                if hasattr(observer, event):  # it need not care for all of them
+                    getattr(observer, event)(*what)
             except UnwritableError as error:
                 self._interruption.halt(str(error))
             except Exception as error:

@@ -103,8 +103,9 @@ class Assembly:
 
     @property
     def can_tune(self) -> bool:
-        """Are the validation cases still known and there?"""
-        return self.store is not None and self.splits is not None
+        """Are validation cases still known and there, which no network has trained on?"""
+        seen = any(one.fold == "all" for one in self.picks.networks)
+        return self.store is not None and self.splits is not None and not seen
 
     def model(self) -> Model:
         """The model, its post-processing not tuned.
@@ -202,7 +203,7 @@ class Assembly:
             return None
         metric, folds = self.picks.study.metric, self.picks.kind == "folds"
         chosen = scored if folds else scored[:1]
-        of = "mean over the folds, each on its own patients" if folds else "on these patients"
+        of = "mean over the folds, each on its own patients" if folds else "its own"
         if self.picks.kind == "top":
             of = f"of its best network alone, trial {notes[0]['trial']}"
         parts = [self.split_of(one) for one in self.picks.networks[: len(chosen)]]

@@ -113,15 +113,22 @@ def write_study(
         "folds": list(folds),
         "product": False,
         "parameters": _parameters(candidates),
-        "points": [{"name": one.name, **_knobs(one.recipe)} for one in candidates],
+        "points": [{"name": one.name, **_told(one, candidates)} for one in candidates],
     }
 
 
+def _told(one: Candidate, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """A candidate's knobs, but for those that all leave as a recipe has them by itself."""
+    plain = Recipe().model_dump()
+    told = {k for other in candidates for k, v in other.recipe.items() if v != plain[k]}
+    return {k: v for k, v in _knobs(one.recipe).items() if k in told | {"epochs", "architecture"}}
+
+
 def _parameters(candidates: Sequence[Candidate]) -> dict[str, Any]:
-    """Every knob that means something to one of them; what each has is said by its point."""
+    """Every knob that a point names; what each has is said there."""
     known: dict[str, Any] = {}
     for one in candidates:
-        for knob, value in _knobs(one.recipe).items():
+        for knob, value in _told(one, candidates).items():
             known.setdefault(knob, {"value": value})
     networks = list(dict.fromkeys(one.recipe["architecture"] for one in candidates))
     return {**known, "architecture": {"values": networks}}

@@ -35,6 +35,11 @@ _SEEN = (
     "Trained on the validation patients, too: no score of this very model is known. The search's "
     "score is of a network that was trained on fewer patients."
 )
+_CROSSED = (
+    "The recipe was chosen by a search on some of these patients; each network was scored on "
+    "patients that it had not seen, after its last epoch. Of all of them together no score is "
+    "known."
+)
 _SLICES = "Divided by slice, so that a patient is on both sides: the score is too good to be true."
 _VERSIONS = ("segtune", "torch", "numpy")
 
@@ -165,5 +170,6 @@ def _limits(given: CardParts, *, phantom: bool) -> list[str]:
     limits = [_PHANTOM] if phantom else []
     if given.splits is not None and given.splits.by == "slice":
         limits.append(_SLICES)
-    limits.append(_SEEN if given.kind == "retrained" else _CHOSEN)
+    seen = any(one.get("fold") == "all" for one in given.members)
+    limits.append(_SEEN if seen else _CROSSED if given.kind == "folds" else _CHOSEN)
     return [*limits, *_LIMITS]

@@ -148,7 +148,7 @@ def status(
         _show_jobs(address, run, open_console())
         return
     name, console, ledger = _require(run, address), open_console(), choose_ledger(storage)
-    from tune.leaderboard import show_status
+    from tune.status import show_status
 
     if not is_url(name):
         show_status(Path(name), console, ledger)

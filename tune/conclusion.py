@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 from rich import box
@@ -17,13 +18,16 @@ from tune.candidates import Candidate
 from tune.entries import recipe_key
 from tune.leaderboard import as_clock
 from tune.reporting.ablation import case_scores, signed
-from tune.reporting.confirmation import Contest, Finding, FoundRecipe, to_contests
+from tune.reporting.confirmation import Contest, Finding, FoundRecipe, known, to_contests
 from tune.reporting.evidence import RunData, TrialData
 from tune.reporting.verdicts import DEFAULT, WINNER, Contender, compare_all, recommend
 from tune.study import StudyFile
 
 __all__ = ["Networks", "conclude", "list_networks", "score_patients", "show_contests",
            "show_finding", "to_found"]  # fmt: skip
+
+
+_WIDTHS = {"recipe": 11, "Dice": 6}
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +168,7 @@ def to_found(one: Networks, scores: pd.DataFrame, candidates: Sequence[Candidate
         spread=float(means.std(ddof=1)) if len(means) > 1 else None,
         trained=len(one.trials),
         planned=one.planned,
-        seconds=one.seconds,
+        seconds=known(one.seconds),
         search_score=candidate.score,
     )
 
@@ -203,11 +207,14 @@ def show_contests(
     """
     table = Table(
         title=title, title_justify="left", title_style="bold", header_style="bold",
-        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0),
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=True,
     )  # fmt: skip
     for name in ("recipe", "trial", "Dice", "SD of seeds", "networks", "a training"):
-        table.add_column(name, justify="left" if name == "recipe" else "right", no_wrap=True)
-    table.add_column("settings that differ", style="cyan", overflow="ellipsis", no_wrap=True)
+        side: Literal["left", "right"] = "left" if name == "recipe" else "right"
+        table.add_column(name, justify=side, no_wrap=True, min_width=_WIDTHS.get(name, len(name)))
+    table.add_column(
+        "settings that differ", style="cyan", overflow="ellipsis", no_wrap=True, ratio=1
+    )
     for one in recipes:
         table.add_row(
             one.name,
@@ -215,7 +222,7 @@ def show_contests(
             "–" if one.dice is None else f"{one.dice:.4f}",
             "–" if one.spread is None else f"{one.spread:.4f}",
             f"{one.trained} of {one.planned}",
-            "–" if math.isnan(one.seconds) else as_clock(one.seconds),
+            "–" if one.seconds is None else as_clock(one.seconds),
             one.settings,
         )
     console.print(table)
@@ -237,6 +244,8 @@ def _notes(study: StudyFile, networks: Sequence[Networks], splits: Splits) -> li
     ]
     if len(study.seeds) == 1:
         found.append("one seed says nothing about another training; give --seeds 3 or more")
+    if len(study.seeds) == 2:
+        found.append("two seeds leave wide intervals, as they tell little of a third; give more")
     if splits.by == "slice":
         found.append(splits.warning)
     names = {one.candidate.name: one for one in networks}

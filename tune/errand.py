@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from seglib.architectures import ARCHITECTURES
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.errors import DataError, InvalidInput, Problem, RunError
 from tune.dashboard import check_url
@@ -100,6 +101,13 @@ class Errand:
         if not is_suite(self.space):
             return ()
         return tuple(one.space for one in load_suite(self.request).requests)
+
+    def takes_networks(self) -> bool:
+        """Whether networks of other libraries may be trained, which must be installed there."""
+        suite = is_suite(self.space)
+        requests = load_suite(self.request).requests if suite else (self.request,)
+        kinds = (kind for one in requests for kind in one.load().architectures)
+        return any(ARCHITECTURES[kind].library for kind in kinds)
 
     def words(self, space: Path) -> list[str]:
         """The command as it is given on the cluster.

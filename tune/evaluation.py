@@ -84,7 +84,10 @@ def _introduce(labelled: Labelled, folder: Path, console: Console) -> None:
     dataset = labelled.dataset
     patients = len({item.group for item in dataset.items})
     cases = len({item.case for item in dataset.items})
-    counts = f"{patients} patients, {cases} cases, {len(dataset.items)} images"
+    counts = ", ".join(
+        f"{number} {word}{'s' * (number != 1)}"
+        for number, word in ((patients, "patient"), (cases, "case"), (len(dataset.items), "image"))
+    )
     _say(console, f"{folder.resolve().name} ({dataset.layout}): {counts}")
     for line in labelled.said:
         _say(console, f"note: {line}")

@@ -96,6 +96,7 @@ def _real_samples(model: Model, images: Path) -> npt.NDArray[np.uint8]:
     """A slice from the middle of each of a few images, evenly over all of them."""
     import numpy as np
 
+    from seglib.data.faults import gathered
     from seglib.data.source import read_item
     from seglib.data.unlabelled import Wish, find_unlabelled
     from seglib.postprocess import is_flat
@@ -118,7 +119,7 @@ def _real_samples(model: Model, images: Path) -> npt.NDArray[np.uint8]:
             kept += [batches[len(batches) // 2][0]] if batches else []
     if problems or not kept:
         empty = Problem("--images", "nothing but blank images", "images that show something")
-        raise DataError(str(images), problems or [empty])
+        raise DataError(str(images), gathered(problems) or [empty])
     return np.stack(kept)
 
 

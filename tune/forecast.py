@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tune.conditions import Conditions
 from tune.looks import Looks, Luck
 from tune.retention import KEPT
 from tune.study_file import StudyFile
 
-__all__ = ["INTERVAL", "Outcome", "Overheads", "Range", "TrialCost", "forecast", "spread_of"]
-
-INTERVAL: Final = (0.05, 0.95)
-"""Nine in ten of the made-up searches lie within."""
+__all__ = ["Outcome", "TrialCost", "forecast"]
 
 _EFFORT: Final = 300_000
 _MOST_SEARCHES, _FEWEST_SEARCHES = 400, 60
 _MOST_TRIALS = 20_000
+
+_VARIES_GB: Final = 0.0002
+"""How much a checkpoint may hold less than is predicted at most, beside its tensors."""
 
 
 @dataclass(frozen=True)
@@ -50,21 +51,6 @@ class TrialCost:
 
 
 @dataclass(frozen=True)
-class Overheads:
-    """Seconds around the training, on this machine.
-
-    Args:
-        start_s: Until the first trial is given out.
-        worker_s: Until a new worker trains.
-        between_s: From one trial to the next of a worker.
-    """
-
-    start_s: float
-    worker_s: float
-    between_s: float
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What one search came to.
 
@@ -85,51 +71,12 @@ class Outcome:
     kept_gb: float
 
 
-@dataclass(frozen=True)
-class Range:
-    """A figure that nobody knows yet: its middle, and the ends of its interval."""
-
-    low: float
-    middle: float
-    high: float
-
-    def times(self, factor: float) -> Range:
-        """The same in another unit."""
-        return Range(self.low * factor, self.middle * factor, self.high * factor)
-
-    def holds(self, value: float) -> bool:
-        """Does a value lie within?"""
-        return self.low <= value <= self.high
-
-
-def spread_of(values: Sequence[float]) -> Range:
-    """Median and interval of many.
-
-    Args:
-        values: At least one.
-
-    Returns:
-        The range.
-    """
-    ordered = sorted(values)
-
-    def at(share: float) -> float:
-        place = share * (len(ordered) - 1)
-        low = int(place)
-        high = min(low + 1, len(ordered) - 1)
-        return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-    return Range(at(INTERVAL[0]), at(0.5), at(INTERVAL[1]))
-
-
 def forecast(
     study: StudyFile,
     planned: Sequence[TrialCost],
     drawn: Sequence[TrialCost],
+    conditions: Conditions,
     *,
-    slots: int,
-    overheads: Overheads,
-    drift: float = 0.06,
     effort: int = _EFFORT,
     seed: int = 0,
 ) -> list[Outcome]:
@@ -143,10 +90,7 @@ def forecast(
         study: Its method, caps, budget and early stopping.
         planned: Trials that are sure to be asked for first, in their order.
         drawn: A sample of what a sampler may propose; of a grid none.
-        slots: Trials at once.
-        overheads: Seconds around the training.
-        drift: By which the machine may be slower or faster than while it was measured; standard
-            deviation, as a share.
+        conditions: Where it runs.
         effort: Rungs that are gone through in all of them, about.
         seed: Of all luck.
 
@@ -161,12 +105,7 @@ def forecast(
     events = max(1, likely) * (len(study.rungs()) + 2)
     count = min(_MOST_SEARCHES, max(_FEWEST_SEARCHES, effort // events))
     chance = random.Random(seed)
-    return [
-        _Search(
-            study, planned, drawn, slots=slots, overheads=overheads, drift=drift, chance=chance
-        ).run()
-        for _ in range(count)
-    ]
+    return [_Search(study, planned, drawn, conditions, chance=chance).run() for _ in range(count)]
 
 
 class _Search:
@@ -177,22 +116,17 @@ class _Search:
         study: StudyFile,
         planned: Sequence[TrialCost],
         drawn: Sequence[TrialCost],
+        conditions: Conditions,
         *,
-        slots: int,
-        overheads: Overheads,
-        drift: float,
         chance: random.Random,
     ) -> None:
         self._study, self._planned, self._drawn = study, planned, drawn
-        self._slots, self._chance = slots, chance
+        self._slots, self._chance = conditions.slots, chance
         self._luck = Luck(study, chance)
         self._looks = Looks(study, self._luck, chance)
-        self._speed = math.exp(chance.gauss(0.0, drift))
+        self._speed = conditions.draw_pace(chance)
+        self._overheads = conditions.draw_overheads(chance)
         self._errors: dict[int, float] = {}
-        factor = math.exp(chance.gauss(0.0, 0.25))
-        self._overheads = Overheads(
-            overheads.start_s * factor, overheads.worker_s * factor, overheads.between_s * factor
-        )
         self._favourite = chance.choice(drawn) if drawn else None
         self._epochs, self._trial_s = 0, 0.0
         self._begun: list[_Running] = []
@@ -251,7 +185,8 @@ class _Search:
     def _kept_gb(self) -> float:
         """Checkpoints of the best: the last one, and the best where that is another."""
         best = sorted(self._begun, key=lambda trial: trial.quality, reverse=True)[:KEPT]
-        return sum(trial.cost.checkpoint_gb * self._chance.choice((1, 2)) for trial in best)
+        sizes = [max(0.0, t.cost.checkpoint_gb - self._chance.uniform(0, _VARIES_GB)) for t in best]
+        return sum(size * self._chance.choice((1, 2)) for size in sizes)
 
     def _propose(self, number: int) -> TrialCost:
         """By chance at first; then more and more what this search came to prefer."""

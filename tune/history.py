@@ -15,6 +15,7 @@ import optuna
 from optuna.storages import InMemoryStorage
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
+from seglib.recipe import Recipe
 from tune.entries import recipe_key
 from tune.strategies import SAMPLER_NOTES, build_pruner, build_sampler
 from tune.study_file import StudyFile
@@ -156,7 +157,8 @@ class History:
 
     def _locate(self, recipe: Mapping[str, Any]) -> dict[str, Any] | None:
         """The point of the space that trains this recipe, for however many epochs."""
-        point = self._file.space.point({}, recipe)
+        # trials of older versions lack the fields that came later
+        point = self._file.space.point({}, {**Recipe().model_dump(), **recipe})
         length = {"epochs": recipe["epochs"]}
         same = recipe_key(point.values | length) == recipe_key(recipe)
         return point.values if same and not set(point.moved) - set(length) else None

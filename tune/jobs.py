@@ -86,7 +86,7 @@ def submit(errand: Errand, address: str, *, install: bool = False) -> JobState:
         settings = {"RAY_JOB_STOP_WAIT_TIME_S": str(_SECONDS_TO_STOP)}
         runtime_env: dict[str, Any] = {"working_dir": folder, "env_vars": settings}
         if install:
-            packages = list(requirements(errand.storage_path))
+            packages = list(requirements(errand.storage_path, networks=errand.takes_networks()))
             runtime_env["pip"] = {"packages": packages, "pip_check": False}
         with talking(address):
             job = client.submit_job(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from seglib.data.source import Plan
 from seglib.data.spec import DataSpec
 from seglib.data.workers import convert_all, useful_workers
 from seglib.errors import DataError, Problem, StudyFileError
+from seglib.model import InputSpec
+from seglib.postprocess import is_flat
 from seglib.predict import Predictor
 from seglib.target import Target
 from tune.field_checks import read_model
@@ -26,6 +28,9 @@ OF_THE_FOLDER = (
     *("layout", "channels", "classes", "background", "patient", "manifest", "case_by"),
 )
 """What may be said of a folder; the rest is how the model sees, and is not to be changed."""
+
+FIXED = ("window", "none")
+"""Ways to normalise that treat a picture as they treat its volume."""
 
 GENERIC = ("foreground",)
 """What a layout calls a class of which it knows no more than that it is there."""
@@ -79,7 +84,7 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
     return fields
 
 
-def find_labelled(predictor: Predictor, folder: Path, settings: dict[str, Any]) -> Labelled:
+def find_labelled(predictor: Predictor, folder: Path, settings: Mapping[str, Any]) -> Labelled:
     """Recognise the layout, and find the model's channels and classes in it.
 
     Classes go by name where the folder names them as the model does, else by the grey
@@ -97,9 +102,24 @@ def find_labelled(predictor: Predictor, folder: Path, settings: dict[str, Any]) 
         DataError: Nothing is recognised, it has faults, or it lacks what the model needs.
     """
     inputs = predictor.model.inputs
-    own = {"target": inputs.target.kind, "image_size": inputs.image_size}
-    given = {"channels": inputs.channels, **own, **settings}
-    dataset, order, how = _matching(given, inputs.target, folder)
+    own = {
+        "target": inputs.target.kind,
+        "image_size": inputs.image_size,
+        "normalise": inputs.normalise,
+        "window_hu": inputs.window_hu,
+    }
+    try:
+        given = {"channels": inputs.channels, **own, **settings}
+        dataset, order, how = _matching(given, inputs.target, folder)
+    except DataError as error:
+        # a folder may lack what no network looks at
+        if "channels" in settings or predictor.channels == inputs.channels:
+            raise _of_the_model(error, settings) from None
+        try:
+            given = {"channels": predictor.channels, **own, **settings}
+            dataset, order, how = _matching(given, inputs.target, folder)
+        except DataError:
+            raise _of_the_model(error, settings) from None
     labelled = tuple(item for item in dataset.items if item.masks)
     if not labelled:
         problem = Problem("masks", f"none beside {len(dataset.items)} images", "at least one")
@@ -110,6 +130,7 @@ def find_labelled(predictor: Predictor, folder: Path, settings: dict[str, Any]) 
         hint = f"--set data.channels=[{', '.join(inputs.channels)}] names them, in this order"
         raise DataError(str(folder), [Problem("data.channels", found, "all of the model's", hint)])
     said = [how, *dataset.notes]
+    said += _doubts(inputs, dataset)
     if len(labelled) < len(dataset.items):
         said.append(f"{len(dataset.items) - len(labelled)} images without a mask are left out")
     plan = replace(predictor.plan(dataset.root, dataset.channels), target=dataset.target)
@@ -143,7 +164,7 @@ def require_readable(labelled: Labelled, folder: Path, progress: Any) -> None:
 
 
 def _matching(
-    given: dict[str, Any], target: Target, folder: Path
+    given: Mapping[str, Any], target: Target, folder: Path
 ) -> tuple[Dataset, tuple[int, ...], str]:
     """The folder read by its own classes if they are the model's, else by the model's values."""
     named = _find(given, folder)
@@ -158,6 +179,8 @@ def _matching(
             return named, (0,), f"the model's one class, {own}, is held against {other}"
     elif "classes" in given:
         raise named
+    if not isinstance(named, DataError) and not _known(named.target, target):
+        raise DataError(str(folder), [_other_classes(target, named.target)])
     greys = _greys(target)
     background = tuple(value for value, label in target.values.items() if label == 0)
     valued = _find({"background": background, **given, "classes": greys}, folder)
@@ -165,12 +188,10 @@ def _matching(
         raise valued
     order = _order(target, valued.target)
     assert order is not None, (target, valued.target)
-    if not isinstance(named, DataError) and not _generic(named.target):
-        raise DataError(str(folder), [_other_classes(target, named.target)])
     return valued, order, f"classes by the grey values that the model learnt: {_listed(target)}"
 
 
-def _find(given: dict[str, Any], folder: Path) -> Dataset | DataError:
+def _find(given: Mapping[str, Any], folder: Path) -> Dataset | DataError:
     try:
         return find_dataset(DataSpec(**given), folder.resolve())
     except DataError as error:
@@ -197,9 +218,33 @@ def _is_single(target: Target, other: Target) -> bool:
     return target.num_classes == other.num_classes == 1 and bool(names & set(GENERIC))
 
 
-def _generic(target: Target) -> bool:
-    """Whether a layout knows of its classes only their grey values."""
-    return all(name in GENERIC or re.fullmatch(r"class_\d+", name) for name in target.classes)
+def _doubts(inputs: InputSpec, dataset: Dataset) -> list[str]:
+    """Where the images are of another kind than those that the model was trained on."""
+    if is_flat(dataset.layout) == is_flat(inputs.layout) or inputs.normalise in FIXED:
+        return []
+    kinds = ("volumes", "single pictures")
+    trained, here = kinds[is_flat(inputs.layout)], kinds[is_flat(dataset.layout)]
+    of = f"the model was trained on {trained}, each scaled by its own greys"
+    return [f"{of}, and these are {here}: they look different to it"]
+
+
+def _known(other: Target, target: Target) -> bool:
+    """Whether a layout knows of its classes only grey values, and the model knows those."""
+    generic = all(name in GENERIC or re.fullmatch(r"class_\d+", name) for name in other.classes)
+    values = {value for value, label in other.values.items() if label}
+    return generic and values <= set(target.values)
+
+
+def _of_the_model(error: DataError, settings: Mapping[str, Any]) -> DataError:
+    """The same faults; names of channels that nobody gave are the model's."""
+    if "channels" in settings:
+        return error
+    hint = "the names are those of the channels that the model was trained on"
+    problems = [
+        replace(one, hint=one.hint or hint) if one.place == "data.channels" else one
+        for one in error.problems
+    ]
+    return DataError(error.source, problems)
 
 
 def _greys(target: Target) -> dict[str, tuple[int, ...]]:

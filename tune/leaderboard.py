@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,12 +19,9 @@ from tune.report import (
     best_row,
     build_leaderboard,
     class_columns,
-    older_entries,
     parameter_columns,
 )
-from tune.run_view import RunView, find_runs, view_run
 from tune.study_file import StudyFile
-from tune.suite_table import read_studies
 
 __all__ = [
     "as_clock",
@@ -34,7 +29,6 @@ __all__ = [
     "render_leaderboard",
     "say_older",
     "show_leaderboard",
-    "show_status",
 ]
 
 MEANING = "Mean over the cases that have a class, then over classes; background never counts."
@@ -42,43 +36,6 @@ MEANING = "Mean over the cases that have a class, then over classes; background 
 _MOST_FAILURES_SHOWN = 5
 _WIDTH_FOR_SETTINGS = 100
 _WIDEST_NAME = 16
-
-
-def show_status(
-    run: Path, console: Console, storage: str | None = None, *, is_copy: bool = False
-) -> None:
-    """Print how a search stands. Nothing is written, so another process may be at it.
-
-    Args:
-        run: The run directory, or a suite's folder of them.
-        console: Where to print.
-        storage: The ledger's database, where its URL has a password in it.
-        is_copy: Was the folder copied from where a process may be at work?
-
-    Raises:
-        RunError: It is not a run directory, or its ledger cannot be read.
-        StudyFileError: Its study file is damaged.
-    """
-    begun = find_runs(run)
-    for one in begun:
-        _show_run(view_run(one, storage), console, is_copy=is_copy)
-    names = {one.name.removesuffix("-demo") for one in begun}
-    waiting = [name for name in read_studies(run) if name not in names]
-    if waiting:
-        console.print(f"not begun: {', '.join(waiting)}", markup=False, highlight=False)
-
-
-def _show_run(view: RunView, console: Console, *, is_copy: bool) -> None:
-    study, entries, place, held = view.study, view.entries, view.place, view.held
-    head = _headline(study, entries, place, held=held)
-    console.print(head, markup=False, highlight=False, soft_wrap=True)
-    for entry in entries:
-        if entry.state == "RUNNING":
-            line = _running(study, entry, held=held)
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not (held or is_copy) and any(entry.state == "RUNNING" for entry in entries):
-        console.print("no process is at it; the same command goes on from here", style="yellow")
-    show_leaderboard(study, entries, console, held=held)
 
 
 def show_leaderboard(
@@ -212,21 +169,6 @@ def count_states(entries: Sequence[Entry], *, held: bool = True) -> str:
     return ", ".join([*parts, f"{refused} cannot fit"] if refused else parts)
 
 
-def _headline(study: StudyFile, entries: Sequence[Entry], place: Path | str, *, held: bool) -> str:
-    older = older_entries(study, entries)
-    present = [entry for entry in entries if entry not in older]
-    ended = sum(entry.started and entry.state != "RUNNING" for entry in present)
-    extended = sum(entry.extends is not None for entry in present)
-    total = f" of {study.num_planned + extended}" if study.num_planned is not None else ""
-    states = count_states(present, held=held) or "none yet"
-    text = f"{study.name}: {ended}{total} trials ended ({states})"
-    if older:
-        text += f", {say_older(older)}"
-    if isinstance(place, Path):
-        text += f"; last written {as_clock(time.time() - place.stat().st_mtime)} ago"
-    return text
-
-
 def say_older(older: Sequence[Entry]) -> str:
     """Name the trials that the study file no longer asks for.
 
@@ -238,14 +180,6 @@ def say_older(older: Sequence[Entry]) -> str:
     """
     trials = "1 older trial" if len(older) == 1 else f"{len(older)} older trials"
     return f"{trials} of settings that are no longer in the study file"
-
-
-def _running(study: StudyFile, entry: Entry, *, held: bool) -> str:
-    best = best_row(study, entry)
-    length = entry.recipe.get("epochs", "?")
-    score = f", best {study.metric.name} {best['score']:.4f}" if best is not None else ""
-    word = "in training" if held else "unfinished"
-    return f"  trial {entry.number} {word}: {len(entry.rows)} of {length} epochs{score}"
 
 
 def _winner(study: StudyFile, best: Entry, entries: Sequence[Entry]) -> str:

@@ -211,7 +211,8 @@ def pick_folds(run: Path) -> Picks:
     view = look_at(run)
     if not view.study.folds:
         view = _confirmation(view)
-    name, key = _taken(view)
+    taken = taken_recipe(view.folder.path.parent)
+    key = recipe_key(taken[1]) if taken else _best_key(view)
     found: dict[int, Picked] = {}
     for entry in view.entries:
         path = trial_folder(view.folder.path, entry.number) / LAST
@@ -224,7 +225,7 @@ def pick_folds(run: Path) -> Picks:
         problem = Problem("--folds", told, "one of each fold", hint)
         raise RunError(str(view.folder.path), [problem])
     networks = tuple(found[fold] for fold in sorted(found))
-    said = (f"recipe: {name}, as segtune confirm found",) if name else ()
+    said = (f"recipe: {taken[0]}, as segtune confirm found",) if taken else ()
     return Picks("folds", view.folder, view.study, networks, said)
 
 
@@ -247,12 +248,10 @@ def taken_recipe(run: Path) -> tuple[str, dict[str, Any]] | None:
     return next(((row.name, row.values) for row in rows if row.name == finding.take), None)
 
 
-def _taken(confirmed: RunView) -> tuple[str, str]:
-    """Name and key of the recipe; before the confirmation has ended, the best so far."""
-    if taken := taken_recipe(confirmed.folder.path.parent):
-        return taken[0], recipe_key(taken[1])
+def _best_key(confirmed: RunView) -> str:
+    """Key of the best recipe so far, where a confirmation has not ended."""
     point = best_point(confirmed.study, confirmed.entries)
-    return ("", "") if point is None else (point.name, recipe_key(point.recipe))
+    return "" if point is None else recipe_key(point.recipe)
 
 
 def _confirmation(view: RunView) -> RunView:

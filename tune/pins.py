@@ -27,17 +27,19 @@ def metadata_text() -> str:
     return text.partition("\n\n")[0] + "\n"
 
 
-def requirements(place: str | None = None) -> tuple[str, ...]:
+def requirements(place: str | None = None, *, networks: bool = False) -> tuple[str, ...]:
     """What a machine of a cluster needs, as pip takes it, without markers.
 
     Args:
         place: Of the run directories; a URL may need a library of its own.
+        networks: Will there be networks of other libraries?
 
     Returns:
         Names and versions.
     """
     scheme = (place or "").partition("://")[0].lower()
     extras = {"cluster", *([_OF_SCHEMES[scheme]] if scheme in _OF_SCHEMES else [])}
+    extras |= {"monai"} if networks else set()
     return tuple(line.partition(";")[0].strip() for line, _ in _needed(extras))
 
 

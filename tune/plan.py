@@ -111,6 +111,7 @@ def _points(study: StudyFile) -> list[tuple[str, str]]:
     beside = len(study.rows) - count
     text = f"all {count} rows" if count > 1 else "the one row"
     text += " of the product" + (f", {beside} beside it" if beside else "")
+    text = text if study.product else f"the {len(study.rows)} that are given, without the product"
     seeds = f"{', '.join(map(str, study.seeds))}; every point under one, then under the next"
     lines = [("points", text), *([("seeds", seeds)] if study.seeds else [])]
     return [*lines, ("folds", _folds(study))] if study.folds else lines

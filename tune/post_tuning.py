@@ -27,13 +27,16 @@ def tune_post(assembly: Assembly, model: Model) -> PostProcess:
         model: Its networks.
 
     Returns:
-        The settings; plain, and the note says why, where the prepared data are gone.
+        The settings; plain, and the note says why, where the prepared data are gone or no
+        patient is left to tune on.
     """
     store, target = assembly.store, model.inputs.target
-    if store is None or assembly.splits is None:
-        gone = "the prepared data are" if store is None else "splits.json is"
+    if store is None or assembly.splits is None or not assembly.can_tune:
+        why = "no patients are left that its networks have not seen"
+        if store is None or assembly.splits is None:
+            why = f"{'the prepared data are' if store is None else 'splits.json is'} gone"
         plain = PostProcess.plain(target)
-        return plain.model_copy(update={"note": f"not tuned, as {gone} gone"})
+        return plain.model_copy(update={"note": f"not tuned: {why}"})
     unit = "cases" if assembly.splits.by == "slice" else "validation cases"
     return tune_postprocess(
         _samples(assembly, model, store), target, flat=is_flat(model.inputs.layout), note=unit

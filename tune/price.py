@@ -17,13 +17,13 @@ from seglib.files import write_whole
 from seglib.recipe import Recipe
 from tune.allotment import Allotment, allot, require_place, settle
 from tune.class_costs import ClassCost, settle_costs
+from tune.conditions import Conditions
 from tune.cost_classes import draw_proposals
-from tune.forecast import forecast
+from tune.forecast import TrialCost, forecast
 from tune.preparing import prepare_data
-from tune.price_record import PriceRecord, price_file, price_key
+from tune.price_record import Ends, PriceRecord, price_file, price_key
 from tune.pricing import (
     Scene,
-    drift_of,
     list_classes,
     overheads_of,
     share_of_classes,
@@ -96,33 +96,22 @@ def price_search(
     store = prepare_data(request, study, console)
     splits = divide(store, study)
     allotment = settle(allot(study, store, None), None, [])[0]
-    scene = _scene(study, store, allotment)
+    scene, parts = _scene(study, store, allotment), _Parts(splits, study)
     proposals = draw_proposals(study, scene.why_infeasible)
     classes = list_classes(scene, proposals)
     papers = [scene.paper(recipe) for recipe in classes.values()]
-    cache = (request.cache or request.out / ".cache").resolve()
-    found = _measure(list(classes.values()), store, _Parts(splits, study), allotment,
-                     minutes=minutes, cache=cache, console=console)  # fmt: skip
+    found = _measure(list(classes.values()), store, parts, allotment, minutes=minutes,
+                     cache=request.prepared, console=console)  # fmt: skip
     costs = settle_costs(papers, found.costs)
     if costs is None:
         raise _nothing_measured(study, found)
-    parts = partial(_Parts.count, _Parts(splits, study), store)
-    cpu_share, by_class = _cpu_share(found), dict(zip(classes, costs, strict=True))
-    planned, drawn = trial_costs(scene, proposals, by_class, parts, cpu_share=cpu_share)
-    outcomes = forecast(
-        study,
-        planned,
-        drawn,
-        slots=scene.slots,
-        overheads=overheads_of(found.worker_s),
-        drift=drift_of(cpu_share),
-    )
-    each = allotment.gpus or allotment.cpus
-    gpus = allotment.gpus * scene.slots
-    figures = to_figures(outcomes, each=each, gpus=gpus, gpu_hour=gpu_hour)
+    by_class = dict(zip(classes, costs, strict=True))
+    trials = trial_costs(scene, proposals, by_class, partial(parts.count, store),
+                         cpu_share=_cpu_share(found))  # fmt: skip
+    figures = _predict(scene, trials, found, allotment=allotment, gpu_hour=gpu_hour)
     record = _record(scene, store, found, figures=figures, gpu_hour=gpu_hour,
-                     each=each, num_classes=len(classes))  # fmt: skip
-    path = price_file(cache, record.key)
+                     allotment=allotment, num_classes=len(classes))  # fmt: skip
+    path = price_file(request.prepared, record.key)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, record.model_dump_json(indent=2) + "\n")
     shares = share_of_classes(scene, proposals, list(classes))
@@ -132,13 +121,27 @@ def price_search(
         record=record,
         path=path,
         classes=tuple(zip(classes.values(), shares, costs, strict=True)),
-        parts=parts(study.parts[0]),
+        parts=parts.count(store, study.parts[0]),
         measured=found,
         allotment=allotment,
         store=store,
         num_refused=proposals.num_refused,
         most_gb=min(most_gb, study.constraints.disk_gb or most_gb),
     )
+
+
+def _predict(
+    scene: Scene,
+    trials: tuple[Sequence[TrialCost], Sequence[TrialCost]],
+    found: Measured,
+    *,
+    allotment: Allotment,
+    gpu_hour: float | None,
+) -> dict[str, Ends]:
+    conditions = Conditions(scene.slots, overheads_of(found.worker_s), _cpu_share(found))
+    outcomes = forecast(scene.study, *trials, conditions)
+    each, gpus = allotment.gpus or allotment.cpus, allotment.gpus * scene.slots
+    return to_figures(outcomes, each=each, gpus=gpus, gpu_hour=gpu_hour)
 
 
 @dataclass(frozen=True)
@@ -217,9 +220,9 @@ def _record(
     store: Store,
     found: Measured,
     *,
-    figures: Mapping[str, tuple[float, float, float]],
+    figures: Mapping[str, Ends],
     gpu_hour: float | None,
-    each: float,
+    allotment: Allotment,
     num_classes: int,
 ) -> PriceRecord:
     from seglib.device import choose_device, device_name
@@ -234,7 +237,7 @@ def _record(
         num_classes=num_classes,
         cpu_share=_cpu_share(found),
         on_gpu=scene.on_gpu,
-        each=each,
+        each=allotment.gpus or allotment.cpus,
         gpu_hour=gpu_hour,
         figures=figures,
     )

@@ -15,7 +15,7 @@ from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.recipe import Recipe
 from tune.class_costs import ClassCost
 from tune.cost_classes import cost_class
-from tune.forecast import INTERVAL
+from tune.likely import INTERVAL
 from tune.price import Price, price_search
 from tune.price_words import say_duration, say_figure, say_size
 from tune.request import Request

@@ -13,9 +13,11 @@ from seglib.cost import estimate_checkpoint_gb, estimate_memory_gb
 from seglib.recipe import Recipe
 from seglib.work import estimate_work
 from tune.class_costs import ClassCost, Paper
+from tune.conditions import Overheads
 from tune.cost_classes import Proposals, cost_class
 from tune.feasibility import why_infeasible
-from tune.forecast import Outcome, Overheads, Range, TrialCost, spread_of
+from tune.forecast import Outcome, TrialCost
+from tune.likely import Range, spread_of
 from tune.number_format import named
 from tune.price_record import Ends
 from tune.study_file import StudyFile
@@ -39,12 +41,8 @@ _RAY_START: Final = 1.6
 _BETWEEN: Final = 0.35
 """The same, from one trial of a worker to its next."""
 
-_DRIFT: Final = 0.06
-"""By which a quiet machine is slower or faster from one hour to the next, as a share."""
-
-_BUSY: Final = 0.5
-"""Of the time that other processes took while it was measured, how much may change."""
-
+_RAY_MB: Final = 45.0
+"""What a worker of Ray takes more than a process that measures, on a CPU."""
 
 Parts = Callable[[Fold | None], tuple[int, int]]
 """Slices to train and to validate on, by fold."""
@@ -176,6 +174,7 @@ def trial_costs(
         found = costs[name]
         epoch_s, final_s = found.cost.epoch_s(train, val), found.cost.final_s * val
         raw.append((recipe, name, epoch_s / cpu_share, final_s / cpu_share))
+    beside_mb = 0.0 if scene.on_gpu else _RAY_MB
     logs = [math.log(max(epoch_s, 1e-9)) for _, _, epoch_s, _ in raw]
     middle = fmean(logs)
     deviation = math.sqrt(fmean((one - middle) ** 2 for one in logs)) or 1.0
@@ -187,7 +186,7 @@ def trial_costs(
             kind=numbers[name],
             error=costs[name].error,
             size=(log - middle) / deviation,
-            memory_gb=costs[name].cost.memory_mb * 2**20 / 1e9,
+            memory_gb=(costs[name].cost.memory_mb + beside_mb) * 2**20 / 1e9,
             checkpoint_gb=scene.paper(recipe).checkpoint_gb,
         )
         for (recipe, name, epoch_s, final_s), log in zip(raw, logs, strict=True)
@@ -238,15 +237,3 @@ def overheads_of(worker_s: float) -> Overheads:
         The overheads.
     """
     return Overheads(_RAY_START * worker_s, worker_s, _BETWEEN * worker_s)
-
-
-def drift_of(cpu_share: float) -> float:
-    """How far the machine may be slower or faster later on; a busy one can become a quiet one.
-
-    Args:
-        cpu_share: Share of the time that measuring had its cores.
-
-    Returns:
-        Standard deviation, as a share.
-    """
-    return float((_DRIFT**2 + (_BUSY * (1 - cpu_share)) ** 2) ** 0.5)

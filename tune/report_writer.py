@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from seglib.architectures import means_something
 from seglib.data.spec import PHANTOM_LAYOUTS
 from seglib.files import write_whole
+from seglib.recipe import Recipe
 from tune.entries import Entry
 from tune.ledger import Ledger, Order
 from tune.report import best_entry, best_point, build_leaderboard
@@ -86,6 +88,7 @@ def _best_study(study: StudyFile, entries: Sequence[Entry]) -> dict[str, Any] | 
         seeds = {"seeds": [min(point.scores, key=study.seeds.index)]}
     went_on = point is None and best.extends is not None
     differs = f" It went on from trial {best.extends}; from the start it differs." * went_on
+    network = recipe.get("architecture", Recipe().architecture)
     resolved = study.resolved()
     kept = ("metric", "data", "split", "seed", "resources", "tracking", "project", "entity")
     return {
@@ -94,5 +97,7 @@ def _best_study(study: StudyFile, entries: Sequence[Entry]) -> dict[str, Any] | 
         "method": "grid",
         **seeds,
         **{key: resolved[key] for key in kept if key in resolved},
-        "parameters": {key: {"value": value} for key, value in recipe.items()},
+        "parameters": {
+            key: {"value": value} for key, value in recipe.items() if means_something(key, network)
+        },
     }

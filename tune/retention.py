@@ -243,13 +243,12 @@ class CheckpointKeeper:
     def _find_best(self, ended: Sequence[Entry]) -> list[Entry]:
         """The best first; who is beaten once stays so, and need not be looked at again."""
         file = self._ledger.file
-        if file.folds:  # scores of other patients: none is better; one network for each is kept
-            return [e for e in ended if e.state == "COMPLETE" and _is_kept(file, e)]
+        if file.folds:  # scores of other patients: none is better, and the test part may ask all
+            return [entry for entry in ended if entry.state == "COMPLETE"]
         rows = [(best_row(file, entry), entry) for entry in ended if entry.state != "FAIL"]
         scored = [(row["score"], entry) for row, entry in rows if row is not None]
         scored.sort(key=lambda pair: pair[0], reverse=file.metric.goal == "maximize")
-        # with folds each network is asked for: it confirms a recipe, or is one of a final model
-        return [entry for _, entry in (scored if file.folds else scored[:KEPT])]
+        return [entry for _, entry in scored[:KEPT]]
 
     def _choose(self, best: Sequence[Entry], free_gb: float) -> set[int]:
         """As many of the best as there is room for."""
@@ -263,8 +262,3 @@ class CheckpointKeeper:
                 kept.add(entry.number)
                 free_gb -= size
         return kept
-
-
-def _is_kept(file: StudyFile, entry: Entry) -> bool:
-    """Of a fold the first seed's network; of those on all patients, which become a model, all."""
-    return file.folds == "all" or entry.seed in (None, *file.seeds[:1])

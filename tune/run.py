@@ -57,21 +57,17 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
     from tune.announcement import announce
     from tune.division import divide
     from tune.extension import extend_trials
-    from tune.run_directory import RunDirectory
 
     require_place(study, request.address)
-    name = request.folder or study.folder_name
-    url = request.mirror and f"{request.mirror}/{name}"
-    folder = RunDirectory((request.out / name).resolve(), url)
+    folder = _folder(request, study)
     with folder.locked():
         surveyed = survey(study, request.address, _shared(folder)), time.monotonic()
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
-        made = None
-        if not folder.environment.exists():  # nothing is written before the data are sound
-            divide(made := build_store(request, study, console), study)
-        for sentence in folder.settle_study(study):
-            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        made = None if folder.environment.exists() else build_store(request, study, console)
+        if made is not None:  # nothing is written before the data are sound
+            divide(made, study)
+        _tell(folder.settle_study(study), console)
         storage = folder.settle_storage(request.storage)
         store = prepare_data(request, study, console, made)
         allotment, where = _allot(request, folder, study, store, surveyed=surveyed, console=console)
@@ -80,24 +76,34 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         splits = folder.settle_splits(store, study)
         folder.take_over()  # nothing is refused any more
         keep_price(folder.path, request.prepared, study, store.key)
-        for sentence in extend_trials(ledger, folder.path, request.extend, folder.mirror):
-            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        _tell(extend_trials(ledger, folder.path, request.extend, folder.mirror), console)
         if splits.by == "slice":
             console.print(f"warning: {splits.warning}", style="yellow", markup=False)
         job = _job(request, folder, study, store=store, splits=splits, allotment=allotment)
-        where |= {**request.places(), "concurrent": allotment.concurrent, "gpus": allotment.gpus}
         folder.write_environment(store, request.storage, where)
         job = _with_places(job, request, folder, store)
         announce(ledger, store, job, num_locked=len(splits.test), console=console)
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
-        if code == 1:  # why is said; who is to mend it looks for nothing else
-            return code
-        if not _conclude(ledger, folder, store, console):
+        # after 1 why is said; who is to mend it looks for nothing else
+        if code == 1 or not _conclude(ledger, folder, store, console):
             return code or 1
         _add_report(request, folder, console, code)
         if code < 128:
             _add_summary(ledger, folder, request)
     return code
+
+
+def _folder(request: Request, study: StudyFile) -> RunDirectory:
+    from tune.run_directory import RunDirectory
+
+    name = request.folder or study.folder_name
+    url = request.mirror and f"{request.mirror}/{name}"
+    return RunDirectory((request.out / name).resolve(), url)
+
+
+def _tell(sentences: Sequence[str], console: Console) -> None:
+    for sentence in sentences:
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _allot(
@@ -117,6 +123,7 @@ def _allot(
     text = say_shares(study, nodes, allotment)
     allotment, where, said = settle(allotment, nodes, folder.starts())
     console.print(text + said, end="", markup=False, highlight=False, soft_wrap=True)
+    where |= {**request.places(), "concurrent": allotment.concurrent, "gpus": allotment.gpus}
     return allotment, where
 
 

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from tune.entries import Entry
 from tune.leaderboard import as_clock, count_states
 from tune.ledger import Ledger, Order
+from tune.pace import Pace
 from tune.report import best_row
+from tune.trial_rows import build_table, training_of, trial_cells
 
-__all__ = ["LiveScreen", "Pace", "PlainScreen", "watching"]
+__all__ = ["LiveScreen", "PlainScreen", "watching"]
 
 _MOST_ENDED_SHOWN = 8
-_WIDTH_OF_LABELS = 20
-_COLUMNS = {
-    "trial": 12, "state": 8, "epoch": 9, "rung": 4, "score": 7, "best": 7, "s/epoch": 7,
-    "memory": 8,
-}  # fmt: skip
+_PLACES = ("GPU", "node")
 
 
 class PlainScreen:
@@ -47,6 +42,12 @@ class PlainScreen:
         whose = "" if entry.extends is None else f" of trial {entry.extends}"
         again = f" (goes on after epoch {order.num_reported}{whose})" if order.num_reported else ""
         self._print(f"trial {_label(entry)} starts{again}: {knobs}")
+
+    def placed(self, number: int, place: Mapping[str, str]) -> None:
+        """Say where a trial is, if it could be elsewhere."""
+        words = [f"{name} {place[name]}" for name in reversed(_PLACES) if place.get(name)]
+        if words:
+            self._print(f"trial {number} is on {', '.join(words)}")
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """Say how an epoch went."""
@@ -77,10 +78,11 @@ class LiveScreen:
     """
 
     def __init__(self, ledger: Ledger, console: Console) -> None:
-        self._ledger = ledger
+        self._ledger, self._console = ledger, console
         self._lock = threading.Lock()
         self._entries = {entry.number: entry for entry in ledger.entries()}
         self._running: dict[int, Order] = {}
+        self._places: dict[int, Mapping[str, str]] = {}
         self._most_running = 0
         self._pace = Pace(ledger.num_planned)
         self.live = Live(
@@ -94,6 +96,11 @@ class LiveScreen:
             self._most_running = max(self._most_running, len(self._running))
             self._entries[order.number] = self._ledger.entry(order.number)
             self._pace.begin()
+
+    def placed(self, number: int, place: Mapping[str, str]) -> None:
+        """It is known where a running trial is."""
+        with self._lock:
+            self._places[number] = place
 
     def reported(self, number: int, row: dict[str, float]) -> None:
         """A running trial's row changes."""
@@ -114,28 +121,23 @@ class LiveScreen:
 
     def _draw(self) -> Group:
         with self._lock:
-            entries, running = dict(self._entries), dict(self._running)
-        table = Table(
-            header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+            entries, running, places = dict(self._entries), dict(self._running), dict(self._places)
+        study = self._ledger.file
+        known = {name: any(place.get(name) for place in places.values()) for name in _PLACES}
+        table, columns = build_table(
+            study, list(entries.values()), known, width=self._console.width
         )
-        labelled = any(_training(entry) or entry.point for entry in entries.values())
-        columns = _COLUMNS | ({"trial": _WIDTH_OF_LABELS} if labelled else {})
-        for name, width in columns.items():
-            table.add_column(
-                self._ledger.file.metric.name[:width] if name == "score" else name,
-                justify="left" if name in ("trial", "state") else "right",
-                width=width,
-                no_wrap=True,
-            )
         for number in sorted(running):
-            cells = map(Text, self._cells(entries[number], running[number]))
-            table.add_row(*cells, style="cyan")
+            length, place = running[number].recipe.epochs, places.get(number)
+            cells = trial_cells(study, entries[number], columns, length=length, place=place)
+            table.add_row(*map(Text, cells), style="cyan")
         for _ in range(self._most_running - len(running)):
             table.add_row()
         table.add_section()
-        for place, entry in enumerate(self._ranked(entries, running)[:_MOST_ENDED_SHOWN]):
-            cells = map(Text, self._cells(entry, None))  # not markup: a point may be named "[x]"
-            table.add_row(*cells, style="bold green" if place == 0 else "")
+        for rank, entry in enumerate(self._ranked(entries, running)[:_MOST_ENDED_SHOWN]):
+            # not markup: a point may be named "[x]"
+            cells = trial_cells(study, entry, columns, place=places.get(entry.number))
+            table.add_row(*map(Text, cells), style="bold green" if rank == 0 else "")
         return Group(Text(self._headline(entries), style="bold"), table)
 
     def _ranked(self, entries: Mapping[int, Entry], running: Mapping[int, Order]) -> list[Entry]:
@@ -145,33 +147,6 @@ class LiveScreen:
 
     def _best(self, entry: Entry) -> float:
         return float((best_row(self._ledger.file, entry) or {})["score"])
-
-    def _cells(self, entry: Entry, order: Order | None) -> list[str]:
-        seed = "" if entry.seed is None else f"/{entry.seed}"
-        fold = "" if entry.fold is None else f"/f{entry.fold}"
-        name = f"{entry.number} {entry.point}{seed}{fold}".rstrip() + (
-            " default" if entry.origin == "default" else ""
-        )
-        name += "" if entry.extends is None else f" < {entry.extends}"
-        length = order.recipe.epochs if order is not None else entry.recipe.get("epochs", "?")
-        rungs = self._ledger.file.rungs()
-        # a trial that was stopped at a rung has not passed it
-        reached = len(entry.rows) - (entry.state == "PRUNED")
-        passed = f"{sum(rung <= reached for rung in rungs)}/{len(rungs)}" if rungs else "–"
-        state = entry.state.lower() if entry.rows or order is None else "starting"
-        cells = [name, state, f"{len(entry.rows)}/{length}", passed]
-        if not entry.rows:
-            return [*cells, "–", "–", "–", "–"]
-        last = entry.rows[-1]
-        seconds = sum(row["seconds"] for row in entry.rows) / len(entry.rows)
-        memory = f"{last['peak_memory_mb'] / 1024:.1f} GB"
-        return [
-            *cells,
-            f"{last['score']:.4f}",
-            f"{self._best(entry):.4f}",
-            f"{seconds:.1f}",
-            memory,
-        ]
 
     def _headline(self, entries: Mapping[int, Entry]) -> str:
         started = [entry for entry in entries.values() if entry.started]
@@ -186,65 +161,6 @@ class LiveScreen:
         counts = count_states(list(entries.values()))
         lines = [f"{self._ledger.file.name}: {ended}{total} trials ended, {clock}", counts]
         return "\n".join(["", *lines])
-
-
-class Pace:
-    """How long a search will still take, judged by how long its epochs took so far.
-
-    Args:
-        num_planned: Trials in all; None makes no forecast.
-        clock: Tells seconds.
-    """
-
-    def __init__(
-        self,
-        num_planned: int | None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._num_planned, self._clock = num_planned, clock
-        self._opened = clock()
-        self._begun: float | None = None
-        self._epochs = 0
-        self._end: float | None = None
-
-    def begin(self) -> None:
-        """The first trial starts; what came before does not count."""
-        self._begun = self._clock() if self._begun is None else self._begun
-
-    def note(
-        self, entries: Sequence[Entry], lengths: Mapping[int, int], *, new_epochs: int
-    ) -> None:
-        """Think again, an epoch or a trial having ended.
-
-        Args:
-            entries: All trials.
-            lengths: Epochs of those that run, by number.
-            new_epochs: Epochs that ended since the last call.
-        """
-        self._epochs += new_epochs
-        if self._num_planned is None or self._begun is None or not self._epochs:
-            return
-        done = [len(e.rows) for e in entries if e.started and e.number not in lengths]
-        if not done:  # nobody knows yet how long trials will be
-            return
-        # Trials to come are expected to be as long as those that ended, stopped ones included.
-        mean = sum(done) / len(done)
-        left = max(self._num_planned - len(done) - len(lengths), 0) * mean
-        for entry in entries:
-            if entry.number in lengths:
-                length = lengths[entry.number]
-                expected = mean if len(entry.rows) < mean else length
-                left += max(min(expected, length) - len(entry.rows), 0)
-        now = self._clock()
-        self._end = now + left * (now - self._begun) / self._epochs
-
-    def seconds_elapsed(self) -> float:
-        """Seconds since the search was begun or continued."""
-        return self._clock() - self._opened
-
-    def seconds_left(self) -> float | None:
-        """Seconds until the end, counted down between two thoughts; None for unknown."""
-        return None if self._end is None else max(self._end - self._clock(), 0.0)
 
 
 @contextmanager
@@ -268,14 +184,8 @@ def watching(ledger: Ledger, console: Console) -> Iterator[PlainScreen | LiveScr
 
 def _label(entry: Entry) -> str:
     """A trial's number, and the row of a grid, the seed and the fold that it is for."""
-    words = [*([entry.point] if entry.point else []), *_training(entry)]
+    words = [*([entry.point] if entry.point else []), *training_of(entry)]
     return f"{entry.number} ({', '.join(words)})" if words else f"{entry.number}"
-
-
-def _training(entry: Entry) -> list[str]:
-    """The seed and the fold that a trial is for."""
-    given = {"seed": entry.seed, "fold": entry.fold}
-    return [f"{name} {value}" for name, value in given.items() if value is not None]
 
 
 def _short(value: Any) -> str:

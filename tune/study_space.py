@@ -110,10 +110,9 @@ class _Reading:
     def bind_to_networks(self, gone: set[str]) -> set[str]:
         """Let fields that mean something to some networks only wait for these; answer those lost.
 
-        What is so for some of the architectures is added to the conditions and said; what can
-        never count is a fault, unless an overlay changed the architecture under it.
+        What is so for some of the architectures is added to the conditions; what can never
+        count is a fault, unless an overlay changed the architecture under it.
         """
-        added: dict[tuple[Value, ...], list[str]] = {}
         lost: set[str] = set()
         parent = self.specs.get("architecture")
         if parent is not None and "architecture" not in self.domains:
@@ -137,12 +136,6 @@ class _Reading:
                 self.refuse_field(name, [str(one) for one in values if one not in counts])
             else:
                 self.whens[name] = {**self.whens.get(name, {}), "architecture": counts}
-                added.setdefault(counts, []).append(name)
-        for counts, names in added.items():
-            kinds_said = list_words(map(str, counts))
-            verb = "counts" if len(names) == 1 else "count"
-            text = f"{', '.join(names)} {verb} only where architecture is {kinds_said}"
-            self.notes.append(f"{text}; other networks have no such setting")
         return lost
 
     def refuse_field(self, name: str, kinds: list[str]) -> None:

@@ -8,7 +8,9 @@ from typing import Any, TextIO, cast
 
 from rich.console import Console
 
-__all__ = ["Voice", "open_console", "settle_surroundings"]
+__all__ = ["Voice", "in_notebook", "open_console", "settle_surroundings"]
+
+_NOTEBOOK = 110  # characters in a line of a cell's output
 
 
 def settle_surroundings() -> None:
@@ -38,10 +40,25 @@ def _fill_standard_streams() -> None:
 
 
 def open_console() -> Console:
-    """A terminal as wide as it is; a pipe wide enough for every line."""
+    """A terminal as wide as it is; a pipe wide enough for every line.
+
+    A notebook is no terminal, though it pretends to be one to the commands that it runs:
+    nothing can be drawn anew in place there, and each try would be added to its page.
+    """
     voice = cast(TextIO, Voice(sys.stdout))
+    if in_notebook():
+        return Console(file=voice, width=_NOTEBOOK, force_terminal=False, force_jupyter=False)
     console = Console(file=voice)
     return console if console.is_terminal else Console(file=voice, width=160)
+
+
+def in_notebook() -> bool:
+    """Is this a kernel of Jupyter, or a command that one runs with ``!``?
+
+    Kernels are given the number of their parent, and give their children where to draw.
+    """
+    drawn = os.environ.get("MPLBACKEND", "")
+    return "JPY_PARENT_PID" in os.environ or "inline" in drawn
 
 
 class Voice:

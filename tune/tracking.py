@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tune.ledger import Ledger, Order
+from tune.report import best_row
 from tune.wandb_tracker import WandbTracker
 
 __all__ = ["TensorBoardTracker", "build_trackers", "choose_wandb_mode"]
@@ -49,6 +50,7 @@ class TensorBoardTracker:
         """Close the trial's event file."""
         writer = self._writers.pop(number, None)
         if writer is not None:
+            self._log_recipe(writer, number)
             writer.close()
 
     def close(self) -> None:
@@ -61,6 +63,21 @@ class TensorBoardTracker:
         for key, value in row.items():
             if key != "epoch" and math.isfinite(value):
                 writer.add_scalar(key, value, int(row["epoch"]))
+        writer.flush()
+
+    def _log_recipe(self, writer: Any, number: int) -> None:
+        """For TensorBoard's table and parallel coordinates of all trials."""
+        from tensorboardX.summary import hparams
+
+        study, entry = self._ledger.file, self._ledger.entry(number)
+        best = best_row(study, entry)
+        if best is None:
+            return
+        knobs = {name: value for name, value in entry.values.items() if value is not None}
+        name = f"best_{study.metric.name}"
+        writer.add_scalar(name, best["score"], int(best["epoch"]))
+        for part in hparams(knobs, {name: best["score"]}):
+            writer.file_writer.add_summary(part)
         writer.flush()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray
+import torch
 from ray import tune as ray_tune
 
 from tune.probe import say_unfit
@@ -42,6 +44,11 @@ def train(config: dict[str, Any]) -> None:
     if unfit:
         report({HALT: unfit, KIND: "unfit"})
     else:
-        run_trial(config, report, lambda: ray_tune.report({READY: True}))
+        run_trial(config, report, lambda: ray_tune.report({READY: _gpus()}))
     if faults:
         raise NodeFaultError(faults[0])
+
+
+def _gpus() -> str:
+    """Which of the machine's GPUs Ray has given to this process; empty for none."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "") if torch.cuda.is_available() else ""

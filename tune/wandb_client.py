@@ -150,7 +150,7 @@ def end_wandb(seconds: float) -> None:
         return
 
     def tear_down() -> None:
-        with suppress(Exception):  # a helper that died on its own account
+        with suppress(Exception, SystemExit):  # a helper that died on its own account
             wandb.teardown()
 
     ending = threading.Thread(target=tear_down, name="end of W&B", daemon=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglib.data.dataset import Item, plain_name
-from seglib.data.dicom_header import is_dicom, read_header
+from seglib.data.dicom_header import DICOM_SUFFIXES, is_dicom, read_header
 from seglib.data.layout_brats import brats_name
 from seglib.data.place import IMAGE_FOLDERS
-from seglib.data.readers import NIFTI_SUFFIXES, file_stem
+from seglib.data.readers import FLAT_SUFFIXES, NIFTI_SUFFIXES, file_stem
 from seglib.data.volume_names import split_name
 from seglib.data.writers import mask_suffix
 from seglib.errors import DataError, Problem
@@ -58,12 +58,15 @@ def name_file(path: Path, root: Path, *, wide: bool) -> Named:
     Returns:
         The image and names for its mask.
     """
-    stem, suffix = file_stem(path), mask_suffix(path, volume=False, wide=wide)
+    # 1.2.840.113 is no file of kind .113
+    known = path.name.lower().endswith((*FLAT_SUFFIXES, *NIFTI_SUFFIXES, *DICOM_SUFFIXES))
+    stem = file_stem(path) if known else path.name
+    suffix = mask_suffix(path, volume=False, wide=wide)
     names = [stem, path.name]
     if path.name.lower().endswith(NIFTI_SUFFIXES):
         brats = brats_name(path)
         case = split_name(stem)[0]
-        plain = f"{case}_mask" if case else "mask"
+        plain = f"{case}_mask" if case else "mask" if path.parent != root else f"{stem}_mask"
         if path.parent.name.lower() in _HOLD_IMAGES:
             plain = stem
         names = [brats.mask if brats is not None else plain, f"{stem}_mask"]

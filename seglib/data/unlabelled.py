@@ -143,7 +143,7 @@ def _in_folder(root: Path, wish: Wish, problems: list[Problem], notes: list[str]
 
 def _tell_left(count: int, kind: str, notes: list[str]) -> None:
     if count:
-        notes.append(f"{count} {kind} are left out: the model was trained on another kind")
+        notes.append(f"{kind} left out, as the model was trained on another kind: {count}")
 
 
 def _with_suffix(folders: Mapping[Path, list[str]], suffixes: tuple[str, ...]) -> list[Path]:

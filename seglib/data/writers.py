@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +123,7 @@ def _new_nifti(
     affine: npt.NDArray[np.float64] | None,
 ) -> Any:
     from nibabel.nifti1 import Nifti1Image
+    from nibabel.spatialimages import HeaderDataError
 
     zooms = (spacing_mm or (1.0, 1.0, 1.0))[::-1]
     code = _UNKNOWN if affine is None else _SCANNER
@@ -132,8 +132,10 @@ def _new_nifti(
     volume.header.set_xyzt_units("mm" if spacing_mm else None)
     volume.header["descrip"] = b"mask by segtune"
     volume.set_sform(full, code=code)
-    with suppress(ValueError):  # slices of a tilted gantry: no turn of a box, so sform alone
+    try:
         volume.set_qform(full, code=code, strip_shears=False)
+    except HeaderDataError:  # slices of a tilted gantry: no turn of a box, so sform alone
+        volume.header["qform_code"] = _UNKNOWN
     return volume
 
 

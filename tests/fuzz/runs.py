@@ -14,13 +14,13 @@ from rich.console import Console
 from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec
 from tests.tune.reporting.runs import make_run, write_study
-from tune.leaderboard import show_status
 from tune.reporting.comparisons import compare
 from tune.reporting.evidence import gather
 from tune.reporting.notes import describe_run, note_run, warn_run
 from tune.reporting.page import render_points
 from tune.reporting.tables import legacy_rows
 from tune.reporting.words import say_lead, say_methods, say_published, say_versions
+from tune.status import show_status
 
 __all__ = ["file_of_run", "lay_run", "read_run"]
 

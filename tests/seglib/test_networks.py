@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from seglib.architectures import ARCHITECTURES, LIBRARIES
+from seglib.architectures import ARCHITECTURES
 from seglib.checkpoint import load_checkpoint
 from seglib.cost import estimate_checkpoint_gb
 from seglib.data.prepare import prepare
@@ -165,8 +166,7 @@ def test_resumed_training_gives_the_same_bits(
 def test_library_that_is_missing_is_told_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(LIBRARIES, "monai", ("MONAI", "monai"))
-    monkeypatch.setitem(__import__("sys").modules, "monai.networks", None)
-    wanted = r"architecture monai_dynunet: MONAI does not load \(.*\): pip install 'segtune\[monai\]'"
+    monkeypatch.setitem(sys.modules, "monai.networks", None)  # as Python knows what is not there
+    wanted = r"monai_dynunet: MONAI does not load \(.*\): pip install 'segtune\[monai\]'"
     with pytest.raises(InfeasibleError, match=wanted):
         build("monai_dynunet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -121,6 +122,15 @@ def test_pins_are_those_of_the_metadata_and_hold_here():
     assert not any("s3fs" in line for line in requirements("/shared/runs"))
     assert set(requirements("s3://bucket/runs")) - set(requirements()) == {"s3fs==2026.9.0"}
     assert "pytest" not in pinned()
+
+
+def test_libraries_of_networks_are_installed_where_they_are_wanted(tmp_path, study_path):
+    ours = Errand(study_path, out="/shared/runs")
+    theirs = replace(ours, overrides=("architecture=[unet, monai_dynunet]",))
+    assert not ours.takes_networks()
+    assert theirs.takes_networks()
+    more = set(requirements(networks=True)) - set(requirements())
+    assert {"monai==1.6.1", "segmentation-models-pytorch==0.6.0"} <= more
 
 
 def test_job_starts_with_the_python_that_ray_runs_with(tmp_path, study_path):

@@ -10,9 +10,10 @@ from seglib.data.store import Store
 from seglib.errors import RunError
 from tests.tune.test_ledger import open_ledger
 from tests.tune.test_report import SCORES, fill
-from tune.leaderboard import count_states, show_leaderboard, show_status
+from tune.leaderboard import count_states, show_leaderboard
 from tune.ledger import Ledger
 from tune.run_directory import RunDirectory
+from tune.status import show_status
 from tune.storage import open_storage
 from tune.study_file import load_study
 
@@ -96,7 +97,7 @@ def test_status_tells_counts_training_and_leaderboard(run: Path) -> None:
     with RunDirectory(run).locked():
         show_status(run, console)
     text = text_of(console)
-    assert "tiny: 4 of 5 trials ended (2 complete, 2 pruned, 1 running); last written 0:0" in text
+    assert "tiny: 4 of 5 trials ended (2 complete, 2 pruned, 1 running); about 0:0" in text
     assert "trial 4 in training: 1 of 3 epochs, best dice 0.9500" in text
     assert "best: trial 4" in text
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from tests.tune.test_ledger import open_ledger
 from tests.tune.test_report import score_row
@@ -60,6 +61,21 @@ def test_tensorboard_shows_every_epoch(study_path: Path, tmp_path: Path) -> None
     assert read_scores(tmp_path / "tensorboard" / "0", "dice_TC")[0] == (1, 0.1)
     tracker.close()
     tracker.finished(1)
+
+
+def test_tensorboard_compares_recipes(study_path: Path, tmp_path: Path) -> None:
+    ledger = open_ledger(study_path)
+    tracker = TensorBoardTracker(ledger, tmp_path)
+    train(ledger, [tracker], 0.1, 0.3, 0.2)
+    events = EventAccumulator(str(tmp_path / "tensorboard" / "0"))
+    events.Reload()
+    told = events.PluginTagToContent("hparams")
+    assert "_hparams_/session_start_info" in told
+    start = HParamsPluginData.FromString(told["_hparams_/session_start_info"])
+    knobs = start.session_start_info.hparams
+    assert knobs["learning_rate"].number_value == 0.001
+    assert knobs["base_filters"].number_value == 4
+    assert read_scores(tmp_path / "tensorboard" / "0", "best_dice") == [(2, 0.3)]
 
 
 def test_tensorboard_of_a_trial_that_died_leaves_no_file_open(

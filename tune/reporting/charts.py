@@ -124,7 +124,9 @@ def draw_tracks(
         axes.set_ylabel(metric)
         shown = [look for look in _LOOKS if any(track.look == look for track in tracks)]
         marks = [Line2D([], [], **{"zorder": 2} | _LOOKS[look]) for look in shown]
-        figure.legend(marks, shown, loc="outside lower center", ncols=3, fontsize=8.5)
+        figure.legend(
+            marks, shown, loc="outside lower center", ncols=4 if len(shown) == 4 else 3, fontsize=8
+        )
         return draw(figure, alt, titles)
 
 
@@ -204,8 +206,9 @@ def draw_dots(axes: Axes, dots: Sequence[Dot]) -> None:
         dots: The trials.
     """
     for dot in dots:
-        look = {"color": VAL, "zorder": 4} if dot.strong else {"color": MUTED, "zorder": 3}
+        color, order = (VAL, 4) if dot.strong else (MUTED, 3)
         axes.plot(
             [dot.x], [dot.y], "o", gid=mark_trial(dot.number), markersize=6,
-            markerfacecolor=VAL if dot.strong else PAPER, markeredgewidth=1.3, **look,
+            markerfacecolor=VAL if dot.strong else PAPER, markeredgewidth=1.3,
+            color=color, zorder=order,
         )  # fmt: skip

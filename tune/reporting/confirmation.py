@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from seglib.errors import Problem, RunError
 from seglib.files import write_whole
 from seglib.foreign import read_bounded
-from tune.reporting.evidence import RunData
 from tune.reporting.verdicts import Comparison, Part
 
 __all__ = [
@@ -22,13 +21,13 @@ __all__ = [
     "FoundRecipe",
     "Opening",
     "confirmed_run",
+    "known",
     "load_finding",
     "load_openings",
     "save_finding",
     "save_openings",
     "tell_openings",
     "to_contests",
-    "view_confirm",
 ]
 
 CONFIRM = "confirm"
@@ -40,16 +39,16 @@ _Found = TypeVar("_Found")
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Figures(_Record):
-    """A difference in Dice points on some patients; NaN ends where there is no interval."""
+    """A difference in Dice points on some patients; no ends where there is no interval."""
 
     estimate: float
-    low: float
-    high: float
-    p: float
+    low: float | None
+    high: float | None
+    p: float | None
     patients: int
     seeds: int
     text: str
@@ -59,8 +58,8 @@ class Figures(_Record):
         """The figures of a part."""
         found = part.interval
         return cls(
-            estimate=found.estimate, low=found.low, high=found.high, p=found.p,
-            patients=part.num_patients, seeds=part.num_seeds, text=part.text,
+            estimate=found.estimate, low=known(found.low), high=known(found.high),
+            p=known(found.p), patients=part.num_patients, seeds=part.num_seeds, text=part.text,
         )  # fmt: skip
 
 
@@ -71,7 +70,7 @@ class Contest(_Record):
     other: str
     whole: Figures
     unseen: Figures | None
-    p_holm: float
+    p_holm: float | None
     holds: bool
     verdict: str
 
@@ -86,7 +85,7 @@ class FoundRecipe(_Record):
     spread: float | None
     trained: int
     planned: int
-    seconds: float
+    seconds: float | None
     search_score: float | None
 
 
@@ -122,19 +121,9 @@ class Opening(_Record):
     contests: tuple[Contest, ...] = ()
 
 
-@dataclass(frozen=True)
-class ConfirmView:
-    """What the report shows.
-
-    Args:
-        finding: Of the confirmation; None where only the test part was opened.
-        openings: Of the test part, in their order.
-        warning: What a reader must know of the openings; empty where there was one or none.
-    """
-
-    finding: Finding | None
-    openings: tuple[Opening, ...]
-    warning: str
+def known(value: float) -> float | None:
+    """A figure as it is written down: a gap for what is no number."""
+    return value if math.isfinite(value) else None
 
 
 def to_contests(comparisons: Sequence[Comparison]) -> tuple[Contest, ...]:
@@ -152,7 +141,7 @@ def to_contests(comparisons: Sequence[Comparison]) -> tuple[Contest, ...]:
             other=one.other,
             whole=Figures.of(one.whole),
             unseen=None if one.unseen is None else Figures.of(one.unseen),
-            p_holm=one.p_holm,
+            p_holm=known(one.p_holm),
             holds=one.holds,
             verdict=one.verdict,
         )
@@ -240,25 +229,6 @@ def confirmed_run(folder: Path) -> Path:
     """
     is_inside = folder.name == CONFIRM and (folder.parent / "study.yaml").is_file()
     return folder.parent if is_inside else folder
-
-
-def view_confirm(run: RunData) -> ConfirmView | None:
-    """What a report of a search, or of its confirmation, says of both.
-
-    Args:
-        run: The run.
-
-    Returns:
-        None before a confirmation has ended.
-
-    Raises:
-        RunError: A file is damaged.
-    """
-    folder = confirmed_run(run.view.folder.path)
-    finding, openings = load_finding(folder), load_openings(folder)
-    if finding is None and not openings:
-        return None
-    return ConfirmView(finding, openings, tell_openings(openings))
 
 
 def _load(path: Path, kind: TypeAdapter[_Found]) -> _Found | None:

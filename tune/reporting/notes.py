@@ -31,11 +31,12 @@ def describe_run(run: RunData) -> list[tuple[str, str]]:
     study, data = run.study, run.data
     epochs = sorted({point.recipe["epochs"] for point in run.points if "epochs" in point.recipe})
     seeds = ", ".join(map(str, study.seeds)) if study.seeds else f"one, from {study.seed}"
+    word = "points" if study.method == "grid" else "recipes tried"
     folds = "" if study.folds == () else f"; folds: {', '.join(map(str, study.parts))}"
     lines = [
         (
             "Study",
-            f"{study.name}, {study.method}: {len(run.points)} points" + _describe_study(study),
+            f"{study.name}, {study.method}: {len(run.points)} {word}" + _describe_study(study),
         ),
         ("Data", _describe_data(run)),
         ("Split", _describe_split(run)),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from seglib.recipe import Recipe
 from seglib.work import EpochCost
 from tune.class_costs import settle_costs
+from tune.conditions import Conditions
 from tune.cost_classes import cost_class, draw_proposals
 from tune.entries import Entry
 from tune.forecast import forecast
@@ -35,6 +36,9 @@ _WORKER_S: Final = 4.0
 
 _BESIDE_S: Final = 0.2
 """What an epoch takes beside its row's seconds: checkpoint and tables."""
+
+_DRIFT: Final = 0.15
+"""How far one first epoch may be from those to come, as a share."""
 
 _EFFORT: Final = 40_000
 _BUSY: Final = 0.85
@@ -202,22 +206,12 @@ def _checkpoints_gb(folder: Path) -> float | None:
 def _from_first_epochs(run: RunData) -> PriceRecord | None:
     """What could have been said after one epoch of each of the trials that began together."""
     start: Mapping[str, Any] = run.starts[-1] if run.starts else {}
-    data, slots = run.data, start.get("concurrent")
-    needed = ("channels", "num_logits", "image_size")
-    if not isinstance(slots, int) or slots < 1 or not all(name in data for name in needed):
+    scene = _scene(run, start)
+    if scene is None:
         return None
-    scene = Scene(
-        study=run.study,
-        channels=tuple(data["channels"]),
-        num_logits=data["num_logits"],
-        image_size=data["image_size"],
-        on_gpu=bool(start.get("gpus")),
-        precision=start.get("auto_precision"),
-        slots=slots,
-    )
     proposals = draw_proposals(run.study, scene.why_infeasible)
     classes = list_classes(scene, proposals)
-    first = [e for e in run.view.entries if e.rows and e.extends is None][:slots]
+    first = [e for e in run.view.entries if e.rows and e.extends is None][: scene.slots]
     measured: dict[int, tuple[EpochCost, ...]] = {}
     for entry in first:
         name = cost_class(scene.settle(Recipe(**entry.recipe)))
@@ -227,23 +221,39 @@ def _from_first_epochs(run: RunData) -> PriceRecord | None:
     costs = settle_costs([scene.paper(recipe) for recipe in classes.values()], measured)
     if costs is None:
         return None
-    by_class = dict(zip(classes, costs, strict=True))
-    planned, drawn = trial_costs(scene, proposals, by_class, _one_epoch)
-    overheads, each = overheads_of(_WORKER_S), start.get("gpus") or run.study.resources.cores
-    outcomes = forecast(
-        run.study, planned, drawn, slots=slots, overheads=overheads, drift=0.15, effort=_EFFORT
-    )
+    trials = trial_costs(scene, proposals, dict(zip(classes, costs, strict=True)), _one_epoch)
+    conditions = Conditions(scene.slots, overheads_of(_WORKER_S), drift=_DRIFT)
+    outcomes = forecast(run.study, *trials, conditions, effort=_EFFORT)
+    each = float(start.get("gpus") or run.study.resources.cores)
     return PriceRecord(
         made="",
         key="",
         device=str(start.get("device", "")),
-        slots=slots,
+        slots=scene.slots,
         num_planned=run.study.num_planned,
         num_measured=len(first),
         num_classes=len(classes),
         on_gpu=scene.on_gpu,
         each=each,
         figures=to_figures(outcomes, each=each),
+    )
+
+
+def _scene(run: RunData, start: Mapping[str, Any]) -> Scene | None:
+    """Where it trained; None on a cluster, where nobody knows how many trials at once."""
+    data, slots = run.data, start.get("concurrent")
+    if not isinstance(slots, int) or slots < 1:
+        return None
+    if not all(name in data for name in ("channels", "num_logits", "image_size")):
+        return None
+    return Scene(
+        study=run.study,
+        channels=tuple(data["channels"]),
+        num_logits=data["num_logits"],
+        image_size=data["image_size"],
+        on_gpu=bool(start.get("gpus")),
+        precision=start.get("auto_precision"),
+        slots=slots,
     )
 
 

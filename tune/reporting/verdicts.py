@@ -16,7 +16,7 @@ import pandas as pd
 
 from tune.reporting.ablation import POINTS_OF_DICE, signed
 from tune.reporting.intervals import LEVEL, Interval, adjust_holm
-from tune.reporting.two_level import two_level_interval
+from tune.reporting.two_level import DRAWS, two_level_interval
 
 __all__ = ["DEFAULT", "WINNER", "Comparison", "Contender", "Part", "compare_all", "recommend"]
 
@@ -118,13 +118,17 @@ class Comparison:
             word = "better" if found.estimate > 0 else "worse"
             text = f"{word} than {other} by {abs(found.estimate):.1f} Dice points "
             return f"{text}[{low:.1f}, {high:.1f}], {size}{self._tell_unseen()}"
-        text = f"not separable from {other}: {self.whole.text} Dice points, {size}"
-        if found.separable:
-            text += "; " + self._why_not()
-        return f"{text}{self._tell_unseen()}"
+        if found.separable:  # and yet nothing is claimed
+            return (
+                f"not confirmed against {other}: {self.whole.text} Dice points, {size}; "
+                f"{self._why_not()}{self._tell_unseen()}"
+            )
+        return (
+            f"not separable from {other}: {self.whole.text} Dice points, {size}"
+            f"{self._tell_unseen()}"
+        )
 
     def _why_not(self) -> str:
-        """The interval leaves out 0, and yet nothing is claimed."""
         if self.unseen is not None and not self.unseen.interval.separable:
             return "it may come from choosing"
         return "too little for so many comparisons (Holm)"
@@ -137,7 +141,11 @@ class Comparison:
 
 
 def compare_all(
-    contenders: Sequence[Contender], chosen_by: Collection[str], num_folds: int
+    contenders: Sequence[Contender],
+    chosen_by: Collection[str],
+    num_folds: int,
+    *,
+    draws: int = DRAWS,
 ) -> tuple[Comparison, ...]:
     """The default against all others, and the winner against the runners-up.
 
@@ -145,6 +153,7 @@ def compare_all(
         contenders: By rank; the default first.
         chosen_by: Patients by whose scores the search chose.
         num_folds: In which the networks were trained.
+        draws: Of the bootstrap.
 
     Returns:
         The comparisons that can be made, p values corrected for all of them.
@@ -158,13 +167,12 @@ def compare_all(
     ]
     scored = {name for one in contenders for name in one.scores.index}
     apart = bool(scored & set(chosen_by))
-    found = [
-        Comparison(
-            one.name, other.name, whole, _part(one, other, chosen_by) if apart else None, num_folds
-        )
-        for one, other in pairs
-        if (whole := _part(one, other, ())) is not None
-    ]
+    found = []
+    for one, other in pairs:
+        whole = _part(one, other, (), draws=draws)
+        unseen = _part(one, other, chosen_by, draws=draws) if apart else None
+        if whole is not None:
+            found.append(Comparison(one.name, other.name, whole, unseen, num_folds))
     corrected = adjust_holm([one.p for one in found])
     return tuple(replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True))
 
@@ -216,14 +224,14 @@ def _cheapest(
     return cheapest, f"{text}({seconds[cheapest]:.0f} s a training, not {seconds[first]:.0f} s)"
 
 
-def _part(one: Contender, other: Contender, without: Collection[str]) -> Part | None:
+def _part(one: Contender, other: Contender, without: Collection[str], *, draws: int) -> Part | None:
     """The difference on the patients that both have, but for some; None where there are none."""
     change = (one.scores - other.scores) * POINTS_OF_DICE
     change = change.dropna(axis="columns", how="all").dropna(axis="index")
     change = change[~change.index.isin(list(without))]
     if change.empty:
         return None
-    found = two_level_interval(change.to_numpy(np.float64).T)
+    found = two_level_interval(change.to_numpy(np.float64).T, draws)
     most = POINTS_OF_DICE
     if found.known:
         found = replace(found, low=max(found.low, -most), high=min(found.high, most))

@@ -10,6 +10,7 @@ from tune.leaderboard import as_clock
 from tune.reporting.ablation import Effect
 from tune.reporting.citation import cite
 from tune.reporting.comparisons import Block, compare
+from tune.reporting.confirm_section import view_confirm
 from tune.reporting.data_section import view_data
 from tune.reporting.drawing import Drawing
 from tune.reporting.early_stopping import audit_stopping
@@ -143,7 +144,7 @@ def _view_run(
         "cases": _view_cases(run, show),
         "overlays": view_overlays(run),
         "empties": view_empties(run),
-        "confirm": None,
+        "confirm": view_confirm(run),
         "prices": view_prices(run),
         "legacy": legacy_rows(run),
         "reliability": log_reliability(run),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from seglib.data.store import Store
-from tests.tune.reporting.runs import make_run, write_study
+from tests.tune.reporting.runs import make_run, make_search, write_study
+from tune.reporting.evidence import RunData, gather
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +38,16 @@ def task(suite: Path) -> Path:
 def partial(_played: Path, tmp_path: Path) -> Path:
     """Three of twelve trials complete (1a, 1b, 2a), the next (2b) after its first epoch."""
     return Path(shutil.copytree(_played / "partial", tmp_path / "partial"))
+
+
+@pytest.fixture(scope="session")
+def search_folder(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Path:
+    """A random search of 14 trials: stopped, complete, one diverged, the last in training."""
+    return make_search(tmp_path_factory.mktemp("searched") / "search", store).path
+
+
+@pytest.fixture(scope="session")
+def search(search_folder: Path) -> RunData:
+    """The same, read once: nothing in it can be changed."""
+    (run,) = gather(search_folder)
+    return run

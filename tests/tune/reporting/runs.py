@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,63 @@ def make_run(
             play_whole(ledger, order, run, val=splits.val, dice=quality(order))
         else:
             ledger.report(order.number, epoch_row(1, 0.3))
+    return run
+
+
+SEARCH = """\
+name: search
+method: random
+data: {layout: phantom-brats, cases: 8, image_size: 32, target: regions}
+split: {val: 0.5, test: 0.25}
+parameters:
+  learning_rate: {distribution: log_uniform_values, min: 1e-4, max: 1e-2}
+  optimizer: {values: [adamw, sgd]}
+  momentum: {min: 0.8, max: 0.99, when: {optimizer: sgd}}
+  base_filters: {values: [2, 4]}
+  depth: {value: 2}
+  epochs: {value: 3}
+early_terminate: {type: asha, min_iter: 1, eta: 2}
+run_cap: 14
+tracking: {wandb: off}
+"""
+
+
+DIVERGES = 5
+"""Number of the trial of :func:`make_search` that diverges, in its first epoch."""
+
+
+def make_search(folder: Path, store: Store, *, trials: int = 14) -> RunDirectory:
+    """A search whose scores follow from the learning rate; the last trial is in training."""
+    path = folder.with_suffix(".yaml")
+    path.write_text(SEARCH)
+    study = load_study(path, demo=False)
+    run = RunDirectory(folder)
+    run.settle_study(study)
+    ledger = Ledger(study, run.settle_storage(None))
+    splits = run.settle_splits(store, study)
+    run.write_environment(store)
+    for number in range(trials):
+        order = ledger.ask()
+        assert order is not None
+        dice = 0.9 - 0.2 * abs(math.log10(order.recipe.learning_rate) + 2.5)
+        place = run.path / "trials" / str(number)
+        place.mkdir(parents=True, exist_ok=True)
+        table = final_table(splits.val, dice, seed=number)
+        table.to_csv(place / "cases.csv", index=False)
+        score = float(table.groupby("class")["dice"].mean().mean())
+        if number == DIVERGES:
+            ledger.finish(number, "diverged: epoch 1: loss nan")
+            continue
+        stops = ledger.report(number, epoch_row(1, score))
+        if number == trials - 1:
+            break
+        if stops:
+            ledger.finish(number)
+        else:
+            for epoch in (2, 3):
+                ledger.report(number, epoch_row(epoch, score - 0.01 * epoch))
+            table.to_csv(place / "final.csv", index=False)
+            ledger.finish(number)
     return run
 
 

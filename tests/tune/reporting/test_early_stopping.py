@@ -117,7 +117,10 @@ def test_what_was_stopped_counts_as_saved_but_in_no_correlation(tmp_path: Path) 
     assert found.rungs[0].num_onward == 9
     assert found.rungs[0].onward_correlation.startswith("0.40 [")  # 1 - 6 * 72 / 720
     assert found.rungs[1].onward_correlation == ""
-    assert found.saving == "Early stopping ended 2 of 11 trials and saved 14 of 91 epochs (15%)."
+    assert found.saving == (
+        "Early stopping ended 2 of 11 trials and saved 14 of 91 epochs (15%), "
+        "about 4:40 of 30:20 of training (15%)."
+    )
 
 
 @pytest.mark.parametrize("rule", ["type: none", "type: patience, min_iter: 3"])

@@ -7,7 +7,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from tune.reporting.intervals import adjust_holm, half_widths, mean_interval, rank_interval
+from tune.reporting.intervals import (
+    adjust_holm,
+    class_mean_interval,
+    half_widths,
+    mean_interval,
+    rank_interval,
+)
 
 
 @pytest.mark.parametrize("num_cases", [2, 5, 47])
@@ -151,3 +157,38 @@ def test_constant_or_too_short_columns_have_no_rank_interval() -> None:
     assert math.isnan(rank_interval([], []).estimate)
     assert rank_interval([1, 2, 3], [1, 3, 2]).estimate == 0.5
     assert not rank_interval([1, 2, 3], [1, 3, 2]).known
+
+
+def test_mean_of_one_class_has_the_t_interval() -> None:
+    scores = np.random.default_rng(0).normal(0.7, 0.1, size=9)
+    found = class_mean_interval(scores[:, None])
+    wanted = stats.ttest_1samp(scores, 0.0)
+    low, high = wanted.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.p == pytest.approx(wanted.pvalue)
+
+
+def test_classes_that_all_cases_have_are_as_their_mean() -> None:
+    table = np.random.default_rng(1).normal(0.7, 0.1, size=(9, 3))
+    found, wanted = (class_mean_interval(one) for one in (table, table.mean(axis=1)[:, None]))
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+
+
+def test_mean_of_classes_with_gaps_covers_the_truth_as_often_as_it_says() -> None:
+    """Cases differ, their classes differ, and a third of the cases lacks the second class."""
+    rng, hits, trials = np.random.default_rng(2), 0, 1000
+    for _ in range(trials):
+        table = 0.7 + 0.1 * rng.normal(size=(12, 1)) + 0.05 * rng.normal(size=(12, 2))
+        table[rng.permutation(12)[:4], 1] = np.nan
+        found = class_mean_interval(table)
+        hits += found.low <= 0.7 <= found.high
+    assert 0.93 <= hits / trials <= 0.97
+
+
+def test_few_cases_have_no_interval() -> None:
+    one = class_mean_interval(np.array([[0.5, 0.7]]))
+    assert one.estimate == pytest.approx(0.6)
+    assert not one.known
+    assert math.isnan(class_mean_interval(np.full((3, 2), np.nan)).estimate)
+    gap = class_mean_interval(np.array([[0.5, np.nan], [0.7, np.nan]]))
+    assert gap.estimate == pytest.approx(0.6)  # a class that no case has is no part of it

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from seglib.data.store import Store
-from tests.tune.reporting.runs import epoch_row
 from tests.tune.test_report import SCORES, fill
 from tune.ledger import Ledger
 from tune.reporting.evidence import RunData, gather
@@ -72,34 +71,6 @@ def test_demo_says_that_its_settings_are_not_those_of_the_description(task: Path
         "task1, grid: 2 points. 16 filters. That describes the full study; this is its demo, "
         "whose settings differ."
     )
-
-
-def test_failure_restart_and_skipped_steps_are_named(partial: Path, store: Store) -> None:
-    run = RunDirectory(partial)
-    run.write_environment(store)
-    starts = json.loads(run.environment.read_text())["starts"]
-    starts[-1]["versions"]["torch"] = "9.9"
-    starts[-1]["commit"] = "0123456789abcdef"
-    starts[0]["auto_precision"], starts[-1]["auto_precision"] = "bf16", "fp32"
-    run.environment.write_text(json.dumps({"starts": starts}))
-    ledger = Ledger(load_study(run.study, demo=False), run.settle_storage(None))
-    order = ledger.ask()
-    assert order is not None
-    ledger.report(order.number, epoch_row(2, 0.4) | {"skipped_steps": 2})
-    ledger.finish(order.number, "diverged: epoch 3: loss nan")
-    notes_file = partial / "trials" / "0" / "notes.txt"
-    notes_file.write_text("the last checkpoint was damaged\n")
-    notes = note_run(read(partial))
-    for said in (
-        "The search was started 2 times and went on each time.",
-        "2b (trial 3, seed 0) failed after 2 of 3 epochs: Diverged: epoch 3: loss nan.",
-        "2b (trial 3, seed 0) skipped 2 training steps that were not finite.",
-        "1a (trial 0, seed 0): The last checkpoint was damaged.",
-    ):
-        assert said in notes
-    assert any(note.startswith("torch changed between starts: ") for note in notes)
-    assert any(note.startswith("The source changed between starts: ") for note in notes)
-    assert "The number format of precision auto changed between starts: bf16 → fp32." in notes
 
 
 def test_machines_of_a_cluster_are_told_in_place_of_the_drivers() -> None:

@@ -9,20 +9,15 @@ import pytest
 from tests.tune.reporting.runs import of_patients
 from tests.tune.reporting.test_ablation import point
 from tune.reporting.ablation import Effect, find_effects
-from tune.reporting.comparisons import compare
 from tune.reporting.evidence import gather
 from tune.reporting.words import (
     describe_curves,
     say_curves,
     say_effects,
     say_lead,
-    say_methods,
     say_published,
     say_spread,
-    say_versions,
 )
-from tune.run_directory import RunDirectory
-from tune.study_file import load_study
 
 
 @pytest.fixture
@@ -95,38 +90,3 @@ def test_published_scores_are_not_held_against_phantoms(task: Path) -> None:
         "nothing."
     ]
     assert say_published([of_patients(run)]) == ["Published scores: four groups, split by slice"]
-
-
-def test_methods_have_the_numbers_of_the_run(task: Path) -> None:
-    runs = gather(task)
-    effects = [effect for block in compare(runs) for effect in block.effects]
-    said = " ".join(say_methods(runs, effects))
-    assert "Each recipe was trained 3 times, once under each seed, for 3 epochs on 2 cases" in said
-    assert "scored on 4 cases" in said
-    assert "2 cases stay locked away" in said
-    assert "1 comparison" in said
-    assert "one seed" not in said
-    assert "within the same seed" in said
-
-
-def test_trainings_with_seeds_of_their_own_are_not_called_paired(
-    study_path: Path, effect: Effect
-) -> None:
-    run = RunDirectory(study_path.parent / "run")
-    study = load_study(study_path, demo=False)
-    run.settle_study(study)
-    run.settle_storage(None)
-    assert "Each training had a seed of its own" in say_methods(gather(run.path), [effect])[-1]
-
-
-def test_one_seed_is_said_to_tell_nothing_of_another_training(task: Path) -> None:
-    single = find_effects(
-        [point("a", 0.8, seeds=1, loss="bce"), point("b", 0.9, seeds=1, loss="dice")]
-    ).effects
-    assert "nothing about another training" in say_methods(gather(task), single)[-1]
-
-
-def test_versions_are_told_once_for_runs_that_share_them(suite: Path) -> None:
-    said = say_versions(gather(suite))
-    assert said.count("torch ") == 1
-    assert "Python 3." in said
