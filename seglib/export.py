@@ -73,6 +73,9 @@ def write_onnx(model: Model, notes: Mapping[str, str]) -> bytes:
         )
         assert exported is not None
         proto = exported.model_proto
+    # the exporter's notes on how it came to each node: of no use to those who run it
+    for part in (proto.graph, *proto.graph.node, *proto.graph.initializer):
+        part.ClearField("metadata_props")
     sides = ["height", "width"] if side_multiple(model) else [None, None]
     for value in (proto.graph.input[0], proto.graph.output[0]):
         axes = value.type.tensor_type.shape.dim

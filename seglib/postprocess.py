@@ -23,6 +23,8 @@ __all__ = [
     "truth_planes",
 ]
 
+_COUNTED_AT_ONCE = 2**24
+
 FLAT_LAYOUTS = ("pairs", "lab-ct", "lab-mri", "montgomery")
 
 
@@ -212,10 +214,14 @@ def label_parts(
     """
     from scipy import ndimage
 
-    labelled, _ = ndimage.label(plane, structure=np.ones((3,) * plane.ndim))
+    labelled: NDArray[np.int32] = np.empty(plane.shape, np.int32)
+    num = int(ndimage.label(plane, structure=np.ones((3,) * plane.ndim), output=labelled))
     lengths = spacing_mm[1:] if flat else spacing_mm
-    sizes = np.bincount(labelled.ravel()).astype(np.float64) * math.prod(lengths)
-    return np.asarray(labelled, np.int32), sizes
+    counts = np.zeros(num + 1, np.int64)
+    numbers = labelled.ravel()
+    for start in range(0, numbers.size, _COUNTED_AT_ONCE):  # counting makes a wide copy
+        counts += np.bincount(numbers[start : start + _COUNTED_AT_ONCE], minlength=num + 1)
+    return labelled, np.asarray(counts * math.prod(lengths), np.float64)
 
 
 def _box(plane: NDArray[np.bool_]) -> tuple[slice, ...]:

@@ -28,6 +28,9 @@ __all__ = ["measure_epoch"]
 _PIECES: Final = 3
 """Parts of the time for training that are told apart: they say how even it is."""
 
+_OF_ONE_BATCH: Final = 0.12
+"""Spread that is taken for true where there was time for one batch only."""
+
 _SHARES: Final = {"train": 0.6, "score": 0.2, "final": 0.2}
 """Of the time that a measurement may take."""
 
@@ -142,7 +145,7 @@ def _fit_line(
     size = int(min(len(rows), len(few) * max(1.0, seconds / _PIECES / passed_s)))
     size = max(size // batch * batch, len(few)) if size < len(rows) else size
     if size <= len(few):
-        return _Line(one_s / len(few), 0.0, covered=len(few))
+        return _Line(one_s / len(few), 0.0, _OF_ONE_BATCH, len(few))
     pieces = [_time(act, _spaced(rows, size, number), clock) for number in range(_PIECES)]
     mean_s = float(np.mean(pieces))
     each = max(mean_s - one_s, 0.0) / (size - len(few))

@@ -96,8 +96,10 @@ def _unet(recipe: Recipe, num_channels: int, side: int) -> float:
         total += pixels * 9 * width * (before + width)
         total += pixels * width * 2 * per_map * _MOVES
         if level < recipe.depth:  # the way up: twice as wide, joined with the skip, and back
-            total += pixels * (9 * width * 3 * width + 2 * width * width * 4)
+            total += pixels * (9 * width * 3 * width + 2 * width * width)
             total += pixels * width * (2 * per_map + 2 + bool(recipe.dropout)) * _MOVES
         if recipe.residual:
-            total += pixels * width * (before + 2 * _MOVES)
+            total += pixels * width * (before * (before != width) + _MOVES)
+            if level < recipe.depth:
+                total += pixels * width * (2 * width + _MOVES)
     return total

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 __all__ = ["Visit", "running_chromium", "visiting"]
 
@@ -85,12 +85,12 @@ def visiting(
     visit.page.on("console", lambda message: visit.complaints.append(message.text))
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     address = path.resolve().as_uri()
-    visit.page.on(
-        "request",
-        lambda one: (
-            None if one.url.startswith((address, "data:")) else visit.requests.append(one.url)
-        ),
-    )
+
+    def note(request: Request) -> None:
+        if not request.url.startswith((address, "data:")):
+            visit.requests.append(request.url)
+
+    visit.page.on("request", note)
     try:
         visit.page.goto(address)
         yield visit

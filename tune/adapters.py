@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +146,19 @@ class LedgerSearcher(Searcher):  # type: ignore[misc]  # Ray has no types
             error: All that Ray said.
         """
         self._end_search(self.at_work.note_error(trial_id, error))
+
+    def take_back(self, trial_ids: Iterable[str]) -> None:
+        """Trials that Ray gave up before they began: it tells nobody, and would wait for ever.
+
+        The process that they were to take over had not cleared up after the trial before.
+
+        Args:
+            trial_ids: Of all trials that Ray counts as failed.
+        """
+        for trial_id in trial_ids:
+            if trial_id in self._numbers:
+                self.at_work.note_busy(trial_id)
+                self.on_trial_complete(trial_id, error=True)
 
     def _end_search(self, reason: str) -> None:
         if reason:

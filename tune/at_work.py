@@ -57,6 +57,11 @@ class AtWork:
         self._actors[trial_id], self._nodes[trial_id] = actor, self._room.node_of(actor)
         self._since[trial_id] = self._faults.total
 
+    def note_busy(self, trial_id: str) -> None:
+        """The process that it was to take over was not free."""
+        what = "its process was busy with the trial before"
+        self._causes[trial_id] = Cause(what, is_foreign=True)
+
     def note_row(self, trial_id: str) -> None:
         """It lives: what seemed to be its end was none."""
         self._causes.pop(trial_id, None)

@@ -51,7 +51,8 @@ def choose_candidates(study: StudyFile, entries: Sequence[Entry], top: int) -> l
         top: The winner and ``top - 1`` more.
 
     Returns:
-        The default first. Where it won the search, it is the default and there is no winner.
+        The default first. Where it won the search there is no winner, but one runner-up or more,
+        so that there is something to compare.
 
     Raises:
         RunError: No trial has a score.
@@ -64,7 +65,7 @@ def choose_candidates(study: StudyFile, entries: Sequence[Entry], top: int) -> l
     found, known = [default], {recipe_key(default.recipe): DEFAULT}
     place = 0
     for one in ranked:
-        if place == top:
+        if place >= top and len(found) > 1:
             break
         key = recipe_key(one.recipe)
         if key in known and (place or known[key] != DEFAULT):

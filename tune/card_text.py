@@ -73,7 +73,9 @@ def _input(given: Mapping[str, Any]) -> Iterator[str]:
     sides = given["side_multiple_of"]
     yield f"`{given['name']}`: float32, batch x {len(given['channels'])} x height x width."
     yield f"Channels in this order: {names}. Any batch. Height and width are {size}" + (
-        f" in use; any multiple of {sides} is taken." if sides else ", and no other."
+        f" in use; any multiple of {sides} from {2 * sides} on is taken."
+        if sides
+        else ", and no other."
     )
     yield ""
     steps = [
@@ -118,7 +120,12 @@ def _output(interface: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         "All in float32. `segtune predict` computes in half precision where a network was trained "
-        "so and the device has it, and may differ in the third decimal."
+        "so and the device has it: a probability may then differ by a hundredth."
+    )
+    yield ""
+    yield (
+        "Cut the padding off the probabilities and bring them to the size of the image (linear), "
+        "then decide."
     )
     if masks["kind"] == "organs":
         yield "A pixel belongs to its most probable channel."

@@ -94,7 +94,7 @@ def _average(costs: Sequence[EpochCost]) -> EpochCost:
 
 def _error_of(costs: Sequence[EpochCost]) -> float:
     """From the parts of each measurement, and from how far several of them agree."""
-    within = fmean(one.spread for one in costs) / math.sqrt(len(costs))
+    within = fmean(one.spread for one in costs) / math.sqrt(len(costs))  # pieces err together
     seconds = [one.train_s for one in costs]
     between = stdev(seconds) / fmean(seconds) / math.sqrt(len(costs)) if len(costs) > 1 else 0.0
     return max(_LEAST_ERROR, within, between)

@@ -28,7 +28,7 @@ from tune.cli_options import (
     Storage,
     Trials,
 )
-from tune.interruption import conclude_on_signal
+from tune.interruption import Interruption, conclude_on_signal
 from tune.request import Request
 from tune.run import run_search
 from tune.suite import describe_suite, is_suite, load_suite, run_suite
@@ -158,7 +158,12 @@ def check(
         from tune.price_table import show_price
 
         requests = load_suite(request).requests if is_suite(space) else [request]
-        show_price(requests, open_console(), gpu_hour=gpu_hour, minutes=price_minutes)
+
+        def act(console: Console, _: Interruption) -> int:
+            show_price(requests, console, gpu_hour=gpu_hour, minutes=price_minutes)
+            return 0
+
+        raise typer.Exit(conclude_on_signal(act))
 
 
 @app.command()

@@ -37,8 +37,8 @@ def build_table(scores: Scores, per_case: pd.DataFrame) -> Table:
     unit = _unit(per_case)
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("class", overflow="fold")
-    heads = ("dice", "95 %", *METRICS[1:], f"hd95\n{unit}", "surface\ndice", "cases\nwith it")
-    for name in heads:
+    overlap = ("dice", "95 %", "iou", "prec.", "recall")
+    for name in (*overlap, f"hd95\n{unit}", "surface\ndice", "cases\nwith it"):
         table.add_column(name, justify="right", no_wrap=True)
     for name, row in scores.per_class.items():
         own = per_case[per_case["class"] == name]

@@ -64,9 +64,10 @@ def export_model(
     for name in wanted:
         content, difference = _exported(model, name, notes, samples)
         contents[name] = content
+        apart = f"by {difference:.0e} at most" if difference else "in no bit"
         measured.append(
-            f"`{name}`: {len(content) / 1e6:,.1f} MB; on {of} its probabilities differ from the "
-            f"model's by {difference:.0e} at most"
+            f"`{name}`: {len(content) / 1e6:,.1f} MB; on {of} its probabilities differ from those "
+            f"of the networks in float32 {apart}"
         )
     contents[CARD] = card_as_text(model, measured).encode()
     for name, content in contents.items():

@@ -20,9 +20,6 @@ _EFFORT: Final = 300_000
 _MOST_SEARCHES, _FEWEST_SEARCHES = 400, 60
 _MOST_TRIALS = 20_000
 
-_VARIES_GB: Final = 0.0002
-"""How much a checkpoint may hold less than is predicted at most, beside its tensors."""
-
 
 @dataclass(frozen=True)
 class TrialCost:
@@ -37,7 +34,8 @@ class TrialCost:
         size: Place of its seconds among all, around 0: large networks may be favoured, or small
             ones.
         memory_gb: Most memory of a trial.
-        checkpoint_gb: Of one checkpoint.
+        checkpoint_gb: Of one checkpoint, at most.
+        least_gb: And at least.
     """
 
     epochs: int
@@ -48,6 +46,7 @@ class TrialCost:
     size: float
     memory_gb: float
     checkpoint_gb: float
+    least_gb: float
 
 
 @dataclass(frozen=True)
@@ -185,8 +184,10 @@ class _Search:
     def _kept_gb(self) -> float:
         """Checkpoints of the best: the last one, and the best where that is another."""
         best = sorted(self._begun, key=lambda trial: trial.quality, reverse=True)[:KEPT]
-        sizes = [max(0.0, t.cost.checkpoint_gb - self._chance.uniform(0, _VARIES_GB)) for t in best]
-        return sum(size * self._chance.choice((1, 2)) for size in sizes)
+        files = [self._chance.choice((1, 2)) if trial.epoch > 1 else 1 for trial in best]
+        share = self._chance.random()  # the tables in them are large in all, or small
+        sizes = [t.cost.least_gb + share * (t.cost.checkpoint_gb - t.cost.least_gb) for t in best]
+        return sum(count * size for count, size in zip(files, sizes, strict=True))
 
     def _propose(self, number: int) -> TrialCost:
         """By chance at first; then more and more what this search came to prefer."""

@@ -41,11 +41,11 @@ class Labelled:
     """A folder as a model sees it.
 
     Args:
-        dataset: The items that have masks; read with the folder's own target.
+        dataset: Its items, each with a mask; read with the folder's own target.
         plan: How they are read.
         channels: Names of the folder's channels that the model knows.
         order: For each class of the model, the place of the folder's class.
-        said: How classes were matched, and what was left out.
+        said: How classes were matched, and what is doubtful.
     """
 
     dataset: Dataset
@@ -120,10 +120,10 @@ def find_labelled(predictor: Predictor, folder: Path, settings: Mapping[str, Any
             dataset, order, how = _matching(given, inputs.target, folder)
         except DataError:
             raise _of_the_model(error, settings) from None
-    labelled = tuple(item for item in dataset.items if item.masks)
-    if not labelled:
-        problem = Problem("masks", f"none beside {len(dataset.items)} images", "at least one")
-        raise DataError(str(folder), [problem])
+    bare = sum(not item.masks for item in dataset.items)
+    if bare:
+        found = f"none beside {bare} of {len(dataset.items)} images"
+        raise DataError(str(folder), [Problem("masks", found, "a mask for each")])
     lacking = [name for name in predictor.channels if name not in dataset.channels]
     if lacking:
         found = f"{', '.join(dataset.channels)}, without {', '.join(lacking)}"
@@ -131,11 +131,8 @@ def find_labelled(predictor: Predictor, folder: Path, settings: Mapping[str, Any
         raise DataError(str(folder), [Problem("data.channels", found, "all of the model's", hint)])
     said = [how, *dataset.notes]
     said += _doubts(inputs, dataset)
-    if len(labelled) < len(dataset.items):
-        said.append(f"{len(dataset.items) - len(labelled)} images without a mask are left out")
     plan = replace(predictor.plan(dataset.root, dataset.channels), target=dataset.target)
-    kept = replace(dataset, items=labelled)
-    return Labelled(kept, plan, dataset.channels, order, tuple(said))
+    return Labelled(dataset, plan, dataset.channels, order, tuple(said))
 
 
 def require_readable(labelled: Labelled, folder: Path, progress: Any) -> None:

@@ -90,16 +90,8 @@ def render_leaderboard(
     Returns:
         A table as wide as the terminal, or as the figures if they stand alone.
     """
-    demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
-    cases = f"{table['num_cases'].max():.0f} " if "num_cases" in table else ""
-    cases = "the " if study.folds else cases  # folds differ in size
-    where = (
-        " THAT IT WAS TRAINED ON" if study.folds == "all" else " of its fold" * bool(study.folds)
-    )
-    title = f"{study.name}: best {study.metric.name} per trial on {cases}validation cases"
-    title += where + demo
     view = Table(
-        title=title, title_justify="left", title_style="bold", header_style="bold",
+        title=_title(study, table), title_justify="left", title_style="bold", header_style="bold",
         box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), expand=settings,
     )  # fmt: skip
     classes = class_columns(table)
@@ -135,6 +127,17 @@ def render_leaderboard(
     view.caption = f"{more}{MEANING}" if "loss" not in study.metric.name else more
     view.caption_justify = "left"
     return view
+
+
+def _title(study: StudyFile, table: pd.DataFrame) -> str:
+    demo = ", PHANTOMS" if study.data.layout in PHANTOM_LAYOUTS else ""
+    cases = f"{table['num_cases'].max():.0f} " if "num_cases" in table else ""
+    where = ""
+    if study.folds:  # they differ in size
+        cases = "the "
+        where = " THAT IT WAS TRAINED ON" if study.folds == "all" else " of its fold"
+    best = f"{study.name}: best {study.metric.name} per trial on {cases}validation cases"
+    return f"{best}{where}{demo}"
 
 
 def _origin(origin: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -128,10 +129,16 @@ def measure(
     return Measured(costs, failures, left, worker_s, time.monotonic() - begun)
 
 
-def _pool(workers: int, threads: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_get_ready, initargs=(threads, time.monotonic())
-    )
+@contextmanager
+def _pool(workers: int, threads: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that are set up as trials are; who ends early waits for no more than is begun."""
+    context, given = get_context("spawn"), (threads, time.monotonic())
+    with ProcessPoolExecutor(workers, context, initializer=_get_ready, initargs=given) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _result(future: Future[Result]) -> Result:
@@ -152,7 +159,9 @@ def _get_ready(threads: int, begun: float) -> None:
     import torch
 
     from seglib.allocator import keep_freed_memory
+    from seglib.data.workers import end_with_parent
 
+    end_with_parent()
     importlib.import_module("tune.trainable")  # with Ray, as there
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)

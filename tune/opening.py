@@ -92,9 +92,13 @@ def open_test_part(
         place = len(openings)
         openings.append(opening)
         save_openings(run, openings)
+        if warning := tell_openings(openings):
+            console.print(warning, style="bold red", markup=False, highlight=False, soft_wrap=True)
     if not opening.done:
         tables = _score(confirmed, networks, store, console)
-        opening = _conclude(opening, networks, tables, confirmed, store.index)
+        opening = _conclude(
+            opening, networks, tables, store.index, num_folds=len(confirmed.study.parts)
+        )
         openings[place] = opening
         save_openings(run, openings)
     _show(opening, openings, console)
@@ -172,8 +176,9 @@ def _conclude(
     opening: Opening,
     networks: Sequence[Networks],
     tables: Mapping[int, pd.DataFrame],
-    confirmed: RunData,
     index: pd.DataFrame,
+    *,
+    num_folds: int,
 ) -> Opening:
     """The opening with its figures: each patient's Dice is the mean over a seed's networks."""
     patients = dict(zip(index["case"].astype(str), index["group"].astype(str), strict=True))
@@ -186,7 +191,7 @@ def _conclude(
         for one, table in zip(networks, scores, strict=True)
     ]
     candidates = [one.candidate for one in networks]
-    comparisons = compare_all(contenders, (), len(confirmed.study.parts))
+    comparisons = compare_all(contenders, (), num_folds)
     recipes = [to_found(one, t, candidates) for one, t in zip(networks, scores, strict=True)]
     return opening.model_copy(
         update={

@@ -241,10 +241,10 @@ def taken_recipe(run: Path) -> tuple[str, dict[str, Any]] | None:
     Raises:
         RunError: The confirmation is damaged.
     """
-    finding = load_finding(run)
-    if finding is None or not (run / CONFIRM / "study.yaml").exists():
+    finding, study = load_finding(run), run / CONFIRM / "study.yaml"
+    if finding is None or not study.exists():
         return None
-    rows = look_at(run / CONFIRM).study.rows
+    rows = load_study(study, demo=False).rows
     return next(((row.name, row.values) for row in rows if row.name == finding.take), None)
 
 

@@ -59,7 +59,7 @@ def predict_files(model: Model, source: Path, out: Path, *, flips: bool, console
     job = _Job(predictor, predictor.key, source if source.is_dir() else source.parent, out, record)
     waiting = job.waiting(found)
     for note in notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     _clear_unfinished(out, {one.mask for one in found})
     began, problems = time.monotonic(), list[Problem]()
     with progress_on(console) as progress:
@@ -71,6 +71,7 @@ def predict_files(model: Model, source: Path, out: Path, *, flips: bool, console
         _summary(written, len(found) - len(waiting), out, time.monotonic() - began),
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
     if problems:
         raise DataError(str(source), gathered(problems))

@@ -11,11 +11,10 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from seglib.errors import Problem
+from seglib.errors import DataError, Problem
 from seglib.files import checksum, writing
 from seglib.foreign import is_file, read_bounded
 
@@ -53,14 +52,17 @@ class PredictionRecord:
 
     Args:
         folder: The folder; may be missing.
+
+    Raises:
+        DataError: There is a record that cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lines: dict[str, list[Line]] = defaultdict(list)
         path = folder / _NAME
-        if is_file(path):
-            for text in read_bounded(path, _MOST_BYTES).decode(errors="replace").splitlines():
+        if path.exists():
+            for text in _content(path).splitlines():
                 line = _read(text)
                 if line is not None:  # a line that was cut when the process died tells nothing
                     self._lines[line.mask].append(line)
@@ -128,9 +130,12 @@ def state_of(images: Sequence[Path]) -> str:
         images: The files.
 
     Returns:
-        A text.
+        A text; ``gone`` if one is not there any more.
     """
-    states = [path.stat() for path in images]
+    try:
+        states = [path.stat() for path in images]
+    except OSError:  # told when they are read
+        return "gone"
     size = sum(state.st_size for state in states)
     return f"{size} bytes, {max(state.st_mtime_ns for state in states)} ns"
 
@@ -143,9 +148,21 @@ def _ends_line(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
+def _content(path: Path) -> str:
+    try:
+        return read_bounded(path, _MOST_BYTES).decode(errors="replace")
+    except (OSError, ValueError) as error:
+        found = f"an unreadable file ({error})"
+        problem = Problem(path.name, found, "the record of the masks here, or another folder")
+        raise DataError(str(path.parent), [problem]) from None
+
+
 def _read(text: str) -> Line | None:
     try:
-        fields: dict[str, Any] = json.loads(text)
-        return Line(**fields | {"images": tuple(fields["images"])})
-    except (ValueError, TypeError, KeyError):
+        line = Line(**json.loads(text))
+        texts = [line.mask, line.state, line.model, line.sha256, *line.images]
+    except (ValueError, TypeError, RecursionError):
         return None
+    if not all(isinstance(one, str) for one in texts):
+        return None
+    return replace(line, images=tuple(line.images))

@@ -117,7 +117,7 @@ def _say_classes(recipes: Sequence[Recipe]) -> dict[str, str]:
     told = [
         name
         for name in dict.fromkeys(name for one in values.values() for name in one)
-        if len({json.dumps(one.get(name)) for one in values.values()}) > 1
+        if len({json.dumps(one[name]) for one in values.values() if name in one}) > 1
     ]
 
     def say(name: str, value: object) -> str:

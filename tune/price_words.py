@@ -25,7 +25,7 @@ def say_figure(name: str, ends: Ends) -> tuple[str, str]:
         "device_s": say_duration,
         "memory_gb": lambda value: say_size(value * 1e9),
         "kept_gb": lambda value: say_size(value * 1e9),
-        "money": lambda value: f"{value:,.2f}",
+        "money": lambda value: f"{value:,.2f}" if value >= 1 else f"{value:.2g}",
     }
     form = forms.get(name, lambda value: f"{round(value):,}")
     low, middle, high = map(form, ends)

@@ -178,19 +178,22 @@ def trial_costs(
     logs = [math.log(max(epoch_s, 1e-9)) for _, _, epoch_s, _ in raw]
     middle = fmean(logs)
     deviation = math.sqrt(fmean((one - middle) ** 2 for one in logs)) or 1.0
-    trials = [
-        TrialCost(
-            epochs=recipe.epochs,
-            epoch_s=epoch_s,
-            final_s=final_s,
-            kind=numbers[name],
-            error=costs[name].error,
-            size=(log - middle) / deviation,
-            memory_gb=(costs[name].cost.memory_mb + beside_mb) * 2**20 / 1e9,
-            checkpoint_gb=scene.paper(recipe).checkpoint_gb,
+    trials = []
+    for (recipe, name, epoch_s, final_s), log in zip(raw, logs, strict=True):
+        found, most_gb = costs[name], scene.paper(recipe).checkpoint_gb
+        trials.append(
+            TrialCost(
+                epochs=recipe.epochs,
+                epoch_s=epoch_s,
+                final_s=final_s,
+                kind=numbers[name],
+                error=found.error,
+                size=(log - middle) / deviation,
+                memory_gb=(found.cost.memory_mb + beside_mb) * 2**20 / 1e9,
+                checkpoint_gb=most_gb,
+                least_gb=min(most_gb, found.cost.checkpoint_gb),
+            )
         )
-        for (recipe, name, epoch_s, final_s), log in zip(raw, logs, strict=True)
-    ]
     return trials[: len(proposals.planned)], trials[len(proposals.planned) :]
 
 

@@ -68,8 +68,6 @@ def retrain_best(wish: Wish, console: Console, interruption: Interruption | None
     Raises:
         SegtuneError: Something the user can mend.
     """
-    from tune.reporting.page import add_report
-
     origin = _find(wish.best)
     for sentence in origin.said():
         _say(console, sentence)
@@ -82,6 +80,8 @@ def retrain_best(wish: Wish, console: Console, interruption: Interruption | None
         return code
     folder = (request.out / study.folder_name).resolve()
     _write_model(RunDirectory(folder), origin, console)
+    from tune.reporting.page import add_report
+
     add_report(folder, console)
     return 0
 

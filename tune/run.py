@@ -83,12 +83,13 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         folder.write_environment(store, request.storage, where)
         job = _with_places(job, request, folder, store)
         announce(ledger, store, job, num_locked=len(splits.test), console=console)
+        has_more = ledger.has_more()
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
         # after 1 why is said; who is to mend it looks for nothing else
         if code == 1 or not _conclude(ledger, folder, store, console):
             return code or 1
         _add_report(request, folder, console, code)
-        if code < 128:
+        if code < 128 and has_more:
             _add_summary(ledger, folder, request)
     return code
 

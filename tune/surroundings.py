@@ -20,7 +20,8 @@ def settle_surroundings() -> None:
     cannot pass every file name on to libraries that insist on it: the process then
     starts itself again in Python's UTF-8 mode, which its workers inherit. Standard
     streams that were closed become the null device, or else the next file to be opened
-    would get their numbers, and what a library prints would go into it.
+    would get their numbers, and what a library prints would go into it. Where to draw is not
+    taken over from a notebook's kernel, as all drawings are files.
     """
     _fill_standard_streams()
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
@@ -28,6 +29,9 @@ def settle_surroundings() -> None:
         os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:replace")
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if in_notebook():
+        os.environ.setdefault("JPY_PARENT_PID", str(os.getppid()))  # by which it is known later
+        os.environ["MPLBACKEND"] = "agg"  # a kernel's own may not be installed here
 
 
 def _fill_standard_streams() -> None:

@@ -14,6 +14,8 @@ from tune.trial import HALT, KIND, READY, run_trial
 
 __all__ = ["NodeFaultError", "train"]
 
+_SECONDS_TO_CLEAR_UP = "60"  # Ray's own 2 are not enough on a machine that is busy
+
 
 class NodeFaultError(Exception):
     """This node is at fault, as was reported. Ray must not use the process again."""
@@ -31,6 +33,8 @@ def train(config: dict[str, Any]) -> None:
     Raises:
         NodeFaultError: On a cluster, where a Ray of our own would end the search.
     """
+    # a trial that was stopped clears up before its process can take another
+    os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", _SECONDS_TO_CLEAR_UP)
     is_joined = config.get("marks") is not None
     faults: list[str] = []
 

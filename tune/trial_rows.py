@@ -40,7 +40,7 @@ def build_table(
     labelled = any(training_of(entry) or entry.point for entry in entries)
     columns = _COLUMNS | ({"trial": _WIDTH_OF_LABELS} if labelled else {})
     for name, wanted in _PLACES.items():
-        room = width - sum(columns.values()) - len(columns) - 1
+        room = width - sum(columns.values()) - 2 * len(columns) - 3  # two between any two
         if places.get(name) and room >= min(wanted, _NARROWEST_NODE):
             columns[name] = min(wanted, room)
     table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

@@ -57,6 +57,7 @@ class NodeWatch(Callback):  # type: ignore[misc]  # Ray has no types
         dead = find_dead() or self._room.find_dead()
         if dead:
             raise NodeLostError(f"{dead} died")
+        self._searcher.take_back(one.trial_id for one in trials if one.status == "ERROR")
         self._room.look(self._searcher.num_at_work)
         if time.monotonic() > self._patient_until and self._room.is_joined:
             self._patient_until = math.inf

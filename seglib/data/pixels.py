@@ -183,8 +183,10 @@ def _percentiles(channel: npt.NDArray[Any]) -> tuple[float, float]:
 
 def _stretch(channel: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
     """Map low to 0 and high to 255; what lies beyond is cut."""
-    share = (channel.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    stored: npt.NDArray[np.uint8] = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
+    stored = np.empty(channel.shape, dtype=np.uint8)
+    for plane, bytes_ in zip(channel, stored, strict=True):  # no floats of a whole large volume
+        share = (plane.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+        bytes_[...] = np.rint(np.clip(share, 0, 1) * 255)
     return stored
 
 

@@ -38,10 +38,10 @@ from seglib.data.mask_names import (
 )
 from seglib.data.pair_names import MASK_SUFFIXES, natural
 from seglib.data.place import Place, walk
-from seglib.data.readers import FLAT_SUFFIXES, NIFTI_SUFFIXES
+from seglib.data.readers import FLAT_SUFFIXES, NIFTI_SUFFIXES, file_stem
 from seglib.data.source import name_of
 from seglib.data.spec import DataSpec
-from seglib.data.volume_names import MAX_DEPTH, group_volumes
+from seglib.data.volume_names import MAX_DEPTH, group_volumes, split_name
 from seglib.data.writers import mask_suffix
 from seglib.errors import DataError, Problem
 
@@ -126,14 +126,14 @@ def _in_folder(root: Path, wish: Wish, problems: list[Problem], notes: list[str]
         notes.append(f"folders of masks are passed by: {', '.join(sorted(set(passed)))}")
     dicom = {folder: files for folder in folders if (files := dicom_files(folder, folders[folder]))}
     nifti = _with_suffix(folders, NIFTI_SUFFIXES)
-    pictures = _without_masks(_with_suffix(folders, FLAT_SUFFIXES), notes)
+    pictures = _without_masks(_with_suffix(folders, FLAT_SUFFIXES), root, notes)
     if wish.flat:
         files = [*pictures, *(path for some in dicom.values() for path in some)]
         if files:
             _tell_left(len(nifti), "volumes", notes)
             return [name_file(path, root, wide=wish.wide) for path in files]
-    volumes = _volumes(nifti, root, wish, problems=problems, notes=notes)
-    volumes += _series(dicom, root, wish, problems=problems, notes=notes)
+    volumes = _series(dicom, root, wish, nifti=nifti, problems=problems, notes=notes)
+    volumes += _volumes(nifti, root, wish, problems=problems, notes=notes)
     if volumes or problems:
         _tell_left(len(pictures), "pictures", notes)
         return volumes
@@ -155,7 +155,7 @@ def _with_suffix(folders: Mapping[Path, list[str]], suffixes: tuple[str, ...]) -
     ]
 
 
-def _without_masks(pictures: Sequence[Path], notes: list[str]) -> list[Path]:
+def _without_masks(pictures: Sequence[Path], root: Path, notes: list[str]) -> list[Path]:
     """All but those that are called after another one of the same folder, as masks are."""
     stems = {(path.parent, path.stem) for path in pictures}
     masks = {
@@ -164,9 +164,7 @@ def _without_masks(pictures: Sequence[Path], notes: list[str]) -> list[Path]:
         for suffix in MASK_SUFFIXES
         if path.stem.endswith(suffix) and (path.parent, path.stem.removesuffix(suffix)) in stems
     }
-    if masks:
-        first = min(masks).name
-        notes.append(f"masks beside their images are passed by: {len(masks)}, such as {first}")
+    _tell_masks(sorted(masks), root, notes)
     return [path for path in pictures if path not in masks]
 
 
@@ -197,9 +195,7 @@ def _volumes(
         images, masks = images + others, masks + named
     if not images:  # a lung that is called so is an image where nothing else is there
         images, masks = masks, []
-    if masks:
-        first = name_of(min(masks), root)
-        notes.append(f"masks beside their images are passed by: {len(masks)}, such as {first}")
+    _tell_masks(masks, root, notes)
     return [name_file(path, root, wide=wish.wide) for path in images]
 
 
@@ -215,16 +211,33 @@ def _series(
     root: Path,
     wish: Wish,
     *,
+    nifti: list[Path],
     problems: list[Problem],
     notes: list[str],
 ) -> list[Named]:
+    """DICOM series; volumes that are called after one are its masks, and taken off the list."""
     if not dicom:
         return []
     place = Place(root, Path(os.path.commonpath(list(dicom))), tuple(dicom))
     told: list[str] = []
     found = find_series(DataSpec(), place, problems, told)
     notes += [note for note in told if "left out" in note]  # patients do not matter here
+    names = {name for series in found for name in series.names(place.home)}
+    masks = [path for path in nifti if _called_after(names, file_stem(path))]
+    _tell_masks(masks, root, notes)
+    nifti[:] = [path for path in nifti if path not in masks]
     return [_one_series(series, root, wish) for series in found]
+
+
+def _called_after(names: set[str], stem: str) -> bool:
+    case, role = split_name(stem)
+    return stem in names or (role == "mask" and case in names)
+
+
+def _tell_masks(masks: Sequence[Path], root: Path, notes: list[str]) -> None:
+    if masks:
+        first = name_of(min(masks), root)
+        notes.append(f"masks beside their images are passed by: {len(masks)}, such as {first}")
 
 
 def _one_series(series: Series, root: Path, wish: Wish) -> Named:

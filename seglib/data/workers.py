@@ -22,7 +22,7 @@ from seglib.data.dataset import Item
 from seglib.data.source import Plan
 from seglib.errors import SegtuneError
 
-__all__ = ["convert_all", "use_one_core", "useful_workers"]
+__all__ = ["convert_all", "end_with_parent", "use_one_core", "useful_workers"]
 
 POOL_PAYS_FROM_BYTES = 100 * 2**20
 """A process takes seconds to start; in that time one core reads about so much."""
@@ -106,14 +106,19 @@ def use_one_core() -> None:
     cv2.setNumThreads(1)
 
 
-def _start_worker() -> None:
-    """Set up a process of the pool, which ends when its parent does.
+def end_with_parent() -> None:
+    """Let this process of a pool end when its parent does.
 
     Ctrl-C reaches the parent too, which then ends the pool in order.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    use_one_core()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _start_worker() -> None:
+    """Set up a process of the pool."""
+    end_with_parent()
+    use_one_core()
 
 
 def _end_with_parent() -> None:

@@ -15,11 +15,16 @@ from seglib.data.prepare import prepare
 from seglib.data.spec import DataSpec
 from tests.tune.reporting.runs import make_run, write_study
 from tune.reporting.comparisons import compare
+from tune.reporting.drawing import Drawing
 from tune.reporting.evidence import gather
+from tune.reporting.legacy_table import legacy_rows
+from tune.reporting.methods import say_methods, say_versions
 from tune.reporting.notes import describe_run, note_run, warn_run
-from tune.reporting.page import render_points
-from tune.reporting.tables import legacy_rows
-from tune.reporting.words import say_lead, say_methods, say_published, say_versions
+from tune.reporting.reliability import log_reliability
+from tune.reporting.search_view import view_costs, view_parameters, view_tracks
+from tune.reporting.terminal_table import render_points
+from tune.reporting.trials import list_trials
+from tune.reporting.words import say_lead, say_published
 from tune.status import show_status
 
 __all__ = ["file_of_run", "lay_run", "read_run"]
@@ -47,6 +52,10 @@ def file_of_run(name: str) -> Callable[[], tuple[bytes, ...]]:
     return lambda: ((whole_run() / name).read_bytes(),)
 
 
+def _show(name: str, drawing: Drawing) -> str:
+    return drawing.svg
+
+
 def read_run(depth: int) -> Callable[[Path], None]:
     """Reads the run directory that lies so many folders above a file, and says all of it."""
 
@@ -60,6 +69,9 @@ def read_run(depth: int) -> Callable[[Path], None]:
         said = [say_lead(runs, effects), say_methods(runs, effects), say_versions(runs)]
         for run in runs:
             said += [warn_run(run), note_run(run), describe_run(run), legacy_rows(run)]
+            board = list_trials(run)
+            said += [log_reliability(run), view_tracks(run, board, None, _show)]
+            said += [view_parameters(run, board, _show), view_costs(board, _show)]
         console.print(str([*said, say_published(runs)]), markup=False)
 
     return read

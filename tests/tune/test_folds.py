@@ -23,9 +23,11 @@ from tune.plan import describe_plan
 from tune.report import best_point, build_leaderboard, older_entries
 from tune.reporting.evidence import gather
 from tune.request import Request
+from tune.retention import KEPT, CheckpointKeeper
 from tune.run_directory import RunDirectory
 from tune.storage import open_storage, view_storage
 from tune.study_file import load_study
+from tune.trial_files import LAST
 
 GRID = """\
 name: folded
@@ -139,6 +141,30 @@ def test_resolved_study_keeps_the_folds(load) -> None:
 def test_folds_that_the_data_lack_are_refused(store: Store, load) -> None:
     with pytest.raises(DataError, match="folds: found 2, 7 ; wanted 0 to 1"):
         divide(store, load(GRID.replace("[0, 2]", "[0, 2, 7]"), "split.folds=2"))
+
+
+def test_all_networks_of_a_study_with_folds_are_kept(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    keeper = CheckpointKeeper(ledger, tmp_path)
+    while (order := ledger.ask()) is not None:
+        last = tmp_path / "trials" / str(order.number) / LAST
+        last.parent.mkdir(parents=True)
+        last.touch()
+        play(ledger, order, [0.1, order.number / 10])
+        keeper.finished(order.number)
+    assert len([*tmp_path.glob(f"trials/*/{LAST}")]) == 8 > KEPT
+
+
+def test_points_may_stand_without_the_product(load, problems) -> None:
+    alone = GRID.replace("points:", "product: false\npoints:")
+    values = "points:\n  - {name: c, loss: dice, base_filters: 4}\n"
+    study = load(alone.replace("points:\n", values))
+    assert [row.name for row in study.rows] == ["c", "a", "b"]
+    study = load(alone.replace("  - {name: b, loss: dice}\n", ""))
+    assert ([row.name for row in study.rows], study.num_planned) == (["a"], 4)
+    assert load_study(study.path, demo=False).resolved()["product"] is False
+    searched = alone.replace("method: grid", "method: random")
+    assert any("product with the method random" in one for one in problems(searched))
 
 
 def test_plan_counts_folds(tmp_path: Path) -> None:

@@ -226,3 +226,36 @@ def test_hung_process_is_ended_and_another_goes_on(
     pids = [(tmp_path / f"hung-{number}").read_text().split() for number in (0, 1, 2)]
     assert [len(one) for one in pids] == [1, 2, 1]
     assert not any(psutil.pid_exists(int(pid)) for one in pids for pid in one)
+
+
+def slow_to_end(config: dict[str, Any]) -> None:
+    """After its last epoch each trial has things to put away for a second."""
+    import os
+    import threading
+
+    from ray import tune as ray_tune
+
+    os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "0"
+    try:
+        ray_tune.report({"ready": True})
+        for epoch in (1, 2, 3):
+            score = 0.5 - 0.1 * config["number"]
+            ray_tune.report({"row": {"epoch": epoch, "score": score, "seconds": 0.01}})
+    finally:
+        threading.Event().wait(1)
+
+
+@pytest.mark.slow
+def test_trial_whose_process_was_still_busy_gets_another(
+    study_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Ray gives such a trial up without a word to anybody: the search would never end."""
+    ledger = open_ledger(study_path, "run_cap=3", "early_terminate={type: none}")
+    monkeypatch.setattr(trainable, "train", slow_to_end)
+    job = Job(tmp_path, tmp_path, Split(("a",), ("b",)), retries=1, concurrent=1)
+    assert execute(ledger, job) == 0
+    assert [entry.state for entry in ledger.entries()] == ["COMPLETE"] * 3
+    assert "its process was busy with the trial before; it begins again" in caplog.text

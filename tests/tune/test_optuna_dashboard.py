@@ -1,4 +1,4 @@
-"""The ledger in Optuna's own dashboard, as it is installed: really started, asked as a browser asks."""
+"""The ledger in Optuna's own dashboard: really started, and asked as a browser asks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def dashboard(study_path: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [COMMAND, str(journal), "--port", str(port), "--server", "wsgiref"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as server:
         assert server.stdout is not None
         try:
             for line in server.stdout:

@@ -25,6 +25,8 @@ from tests.tune.trained_runs import train_run
 from tune.card import hash_group
 from tune.cli import main
 from tune.models import Choice, find_model
+from tune.reporting.confirmation import Finding, save_finding
+from tune.reporting.notes import SEEN
 from tune.request import Request
 from tune.retrain import Wish, retrain_best
 from tune.run_directory import RunDirectory
@@ -112,6 +114,7 @@ def test_model_carries_over_what_the_search_found_and_says_so(folders: Folders) 
     assert card["kind"] == "retrained"
     assert card["score"]["value"] == searched.card["score"]["value"]
     assert "not of this model" in card["score"]["of"]
+    assert SEEN in (folders.again.path / "report.html").read_text()
     assert all("score" not in one for one in card["members"])
 
 
@@ -221,12 +224,58 @@ def test_images_that_nobody_knows_the_place_of_are_asked_for(
     assert asked == []
 
 
+def test_images_are_sought_where_the_search_had_them(best: Path, tmp_path: Path) -> None:
+    text = best.read_text().replace("layout: phantom-brats, cases: 8,", "layout: pairs,")
+    best.write_text(text)
+    best.with_name("study.yaml").write_text(text)
+    images = tmp_path / "images"
+    places = Request(best, images).places()
+    best.with_name("environment.json").write_text(json.dumps({"starts": [places]}))
+    with pytest.raises(DataError, match=f"--data: found no folder {images} ; wanted a folder"):
+        retrain_best(Wish(tmp_path), Console(quiet=True))
+
+
 def test_folder_without_a_best_recipe_is_refused(tmp_path: Path, asked: list[Request]) -> None:
     with pytest.raises(RunError, match=r"(?s)a folder without best.yaml .*its first trial"):
         retrain_best(Wish(tmp_path), Console(quiet=True))
     with pytest.raises(RunError, match="BEST: found nothing there"):
         retrain_best(Wish(tmp_path / "none"), Console(quiet=True))
     assert asked == []
+
+
+CONFIRMED = """\
+name: tiny-confirm
+method: grid
+metric: {name: dice, goal: maximize}
+data: {layout: phantom-brats, cases: 8, image_size: 32, target: regions}
+split: {val: 0.25, test: 0.25}
+parameters: {base_filters: {value: 4}, depth: {value: 2}, epochs: {value: 3}}
+points:
+  - {name: default, base_filters: 2}
+  - {name: winner, base_filters: 4}
+folds: [0, 1]
+"""
+
+
+def test_confirmed_run_trains_what_the_confirmation_says_to_take(
+    best: Path, asked: list[Request], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = best.parent
+    (run / "study.yaml").write_text(TINY_STUDY)
+    (run / "confirm").mkdir()
+    (run / "confirm" / "study.yaml").write_text(CONFIRMED)
+    nothing: dict[str, tuple[()]] = dict.fromkeys(("recipes", "contests", "notes"), ())
+    save_finding(run, Finding(
+        search="tiny", study="tiny", phantom=True, patients=6, chosen_by=2, seeds=(0,),
+        folds=(0, 1), epochs=(3,), take="default", advice="take the default", at="", **nothing,
+    ))  # fmt: skip
+    assert retrain_best(Wish(run), Console()) == 1
+    assert retrain_best(Wish(best), Console()) == 1
+    filters = [one.load().rows[0].values["base_filters"] for one in asked]
+    assert filters == [2, 4]
+    told = capsys.readouterr().out
+    assert "recipe: default, as segtune confirm found" in told
+    assert "note: the run was confirmed; segtune retrain" in told
 
 
 @pytest.mark.parametrize(("folds", "found"), [("all", "what was retrained"), ("[0, 1]", "a conf")])

@@ -20,6 +20,7 @@ from tests.tune.wandb_files import read_runs
 from tune import executor
 from tune.cli import main
 from tune.entries import Entry, read_entries
+from tune.report import build_leaderboard
 from tune.run_directory import RunDirectory
 from tune.storage import view_storage
 from tune.study_file import load_study
@@ -145,6 +146,8 @@ def test_views_have_one_run_per_trial(search: Search) -> None:
         assert [row["score"] for row in run.history] == [row["score"] for row in entry.rows]
         assert run.summary["state"] == entry.state
         assert run.config["learning_rate"] == entry.recipe["learning_rate"]
+    best = build_leaderboard(load_study(search.folder.study, demo=False), search.entries)
+    assert by_name["tiny-summary"].summary["best_trial"] == best["trial"].iloc[0]
     folders = sorted(path.name for path in (search.folder.path / "tensorboard").iterdir())
     assert folders == [str(entry.number) for entry in search.entries]
 

@@ -160,3 +160,44 @@ def test_trial_stopped_at_a_rung_has_not_passed_it(study_path: Path) -> None:
     rows = {line.split()[0]: line for line in picture(screen) if line.strip()[:1].isdigit()}
     assert " 2/2 " in rows["0"]
     assert " 0/2 " in rows["1"]
+
+
+def test_places_of_trials_have_columns_once_one_is_known(study_path: Path) -> None:
+    ledger = open_ledger(study_path)
+    screen = LiveScreen(ledger, terminal(105))
+    first, second = start(ledger, screen), start(ledger, screen)
+    assert not any("node" in line or "GPU" in line for line in picture(screen, 105))
+    screen.placed(first.number, {"node": "10.0.0.3", "GPU": "1"})
+    screen.placed(second.number, {"node": "gpu-node-of-a-lab.17", "GPU": "0,1"})
+    lines = picture(screen, 105)
+    head = next(line for line in lines if "rung" in line)
+    assert head.split()[-2:] == ["GPU", "node"]
+    assert next(line for line in lines if "1  10.0.0.3" in line).strip().startswith("0 ")
+    assert any(line.rstrip().endswith("0,1  …de-of-a-lab.17") for line in lines)
+    assert max(len(line.rstrip()) for line in lines) <= 105
+
+
+@pytest.mark.parametrize("width", [80, 90])
+def test_place_that_has_no_room_is_left_out(study_path: Path, width: int) -> None:
+    ledger = open_ledger(study_path)
+    screen = LiveScreen(ledger, terminal(width))
+    order = start(ledger, screen)
+    screen.placed(order.number, {"node": "10.0.0.3", "GPU": "1"})
+    lines = picture(screen, width)
+    head = next(line for line in lines if "rung" in line)
+    assert ("GPU" in head) == (width == 90)
+    assert "node" not in head
+    assert max(len(line.rstrip()) for line in lines) <= width
+
+
+def test_pipe_says_where_a_trial_is_only_if_it_could_be_elsewhere(study_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    screen = PlainScreen(open_ledger(study_path), console)
+    screen.placed(0, {"node": "", "GPU": ""})
+    screen.placed(1, {"node": "10.0.0.3", "GPU": "1"})
+    screen.placed(2, {"node": "", "GPU": "0"})
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "trial 1 is on node 10.0.0.3, GPU 1",
+        "trial 2 is on GPU 0",
+    ]

@@ -103,7 +103,7 @@ def draw_tracks(
     Returns:
         The drawing.
     """
-    with blank(4.7, 3.5) as figure:
+    with blank(4.3, 3.4) as figure:
         axes = figure.subplots()
         for track in tracks:
             look = {"zorder": 2} | _LOOKS[track.look]
@@ -141,7 +141,7 @@ def draw_importance(found: Sequence[Importance], alt: str) -> Drawing:
         The drawing.
     """
     shown = found[:_MOST_BARS]
-    with blank(4.4, 0.7 + 0.27 * len(shown)) as figure:
+    with blank(4.1, 0.7 + 0.27 * len(shown)) as figure:
         axes = figure.subplots()
         for place, one in enumerate(shown):
             axes.barh(

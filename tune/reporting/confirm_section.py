@@ -56,7 +56,7 @@ def _view_finding(finding: Finding) -> dict[str, Any]:
         f"was stopped early. Each of {patients} was scored by networks that had not seen it, after "
         "the last epoch. Intervals are for other trainings and other patients at once: a bootstrap "
         "over seeds and patients, or crossed random effects where these are wider, as few seeds "
-        f"tell little. p is corrected for all {len(finding.contests)} comparisons. "
+        f"tell little. p is corrected for {_count(len(finding.contests), 'comparison')}. "
     )
     if finding.chosen_by:
         how += (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import random
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.trial import FixedTrial, TrialState, create_trial
 
 from tune.entries import Entry
 from tune.report import best_row
@@ -99,12 +100,12 @@ def rank_parameters(study: StudyFile, entries: Sequence[Entry]) -> tuple[Importa
     known = [(score, trial) for score, trial in placed if trial is not None]
     if len(known) < FEWEST or len({score for score, _ in known}) < 2:
         return ()
-    trials = [trial for _, trial in known]
     order = np.argsort(np.argsort([-score for score, _ in known], kind="stable"))
     ranks = [int(rank) for rank in order]
-    found = _divergences(trials, ranks)
+    memory = _build_study([trial for _, trial in known])
+    found = _divergences(memory, ranks)
     dealer = random.Random(0)  # the same report every time
-    chance = [_divergences(trials, dealer.sample(ranks, len(ranks))) for _ in range(_SHUFFLES)]
+    chance = [_divergences(memory, dealer.sample(ranks, len(ranks))) for _ in range(_SHUFFLES)]
     whole = sum(found.values()) or 1.0
     told = [
         Importance(
@@ -128,18 +129,23 @@ def _place(study: StudyFile, entry: Entry) -> Mapping[str, Any] | None:
     return {"params": trial.params, "distributions": trial.distributions}
 
 
-def _divergences(trials: Sequence[Mapping[str, Any]], ranks: Sequence[int]) -> dict[str, float]:
-    """Parameter -> divergence of the best from all, if these were the ranks (0 is the best)."""
+def _build_study(trials: Sequence[Mapping[str, Any]]) -> optuna.Study:
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(logging.WARNING)
     try:
         memory = optuna.create_study(direction="minimize")
     finally:
         optuna.logging.set_verbosity(before)
-    memory.add_trials([_to_trial(*pair) for pair in zip(trials, ranks, strict=True)])
-    top = max(_TOP, min(0.5, _LEAST_TOP / len(trials)))
-    return PedAnovaImportanceEvaluator(target_quantile=top).evaluate(memory)
+    memory.add_trials(
+        [create_trial(state=TrialState.COMPLETE, value=0.0, **parts) for parts in trials]
+    )
+    return memory
 
 
-def _to_trial(parts: Mapping[str, Any], rank: int) -> FrozenTrial:
-    return create_trial(state=TrialState.COMPLETE, value=float(rank), **parts)
+def _divergences(memory: optuna.Study, ranks: Sequence[int]) -> dict[str, float]:
+    """Parameter -> divergence of the best from all, if these were the ranks (0 is the best)."""
+    top = max(_TOP, min(0.5, _LEAST_TOP / len(ranks)))
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=top)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*low `target` values")  # ranks are
+        return evaluator.evaluate(memory, target=lambda trial: float(ranks[trial.number]))

@@ -10,11 +10,15 @@ from tune.reporting.evidence import PointData, RunData, TrialData
 from tune.reporting.reliability import as_sentence, name_trial, say_length
 from tune.study_file import StudyFile
 
-__all__ = ["PHANTOMS", "describe_run", "note_run", "say_machine", "warn_run"]
+__all__ = ["PHANTOMS", "SEEN", "describe_run", "note_run", "say_machine", "warn_run"]
 
 PHANTOMS = (
     "PHANTOMS: the images are generated, not patients. The figures show that the software "
     "works, nothing else."
+)
+SEEN = (
+    "The networks of this run have trained on the validation cases, too. Each figure below is on "
+    "cases that they have seen: it tells that a training went well, not how good the model is."
 )
 _PARTS = {"train": "training", "val": "validation", "test": "locked test"}
 
@@ -87,6 +91,8 @@ def warn_run(run: RunData) -> list[str]:
         Sentences.
     """
     warnings = [PHANTOMS] if run.phantom else []
+    if run.study.folds == "all":
+        warnings.append(SEEN)
     if run.splits is not None and run.splits.warning:
         warnings.append(as_sentence(run.splits.warning))
     notes = run.data.get("notes", ())

@@ -138,8 +138,10 @@ def _skipped(trial: TrialData) -> int:
 
 def _shrinks(trial: TrialData) -> list[tuple[int, int]]:
     """Epochs at which memory ran out, and how many images went through at once from there."""
-    rows, whole = trial.entry.rows, trial.entry.recipe.get("batch_size", 0)
-    sizes = [(0, int(whole)), *((int(r["epoch"]), int(r.get("micro_batch", whole))) for r in rows)]
+    rows, whole = trial.entry.rows, trial.entry.recipe.get("batch_size")
+    if not isinstance(whole, int):
+        return []  # a ledger that was altered may hold anything
+    sizes = [(0, whole), *((int(r["epoch"]), int(r.get("micro_batch", whole))) for r in rows)]
     return [(epoch, size) for (_, before), (epoch, size) in pairwise(sizes) if size < before]
 
 

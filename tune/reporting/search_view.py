@@ -129,7 +129,8 @@ def view_parameters(run: RunData, board: Leaderboard, show: Show) -> Parameters 
         parallel = show("parallel", draw_parallel(whole, strong, alt=alt, titles=titles))
     # a parameter that hardly ever counts has no slice to show
     along = [axis for axis in axes if 2 * len(axis.places) >= len(scores)][:2]
-    note = "" if shown == axes else f"The {len(shown)} first of {len(axes)} by importance."
+    order = "by importance" if found else "in the study's order"
+    note = "" if shown == axes else f"The first {len(shown)} of {len(axes)} parameters, {order}."
     return Parameters(
         lead=_say_importance(found, len(scores)),
         importance=bars,

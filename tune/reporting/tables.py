@@ -18,14 +18,16 @@ from tune.report import best_row
 from tune.reporting.evidence import PointData, RunData, TrialData
 
 __all__ = [
+    "ALL",
     "NONE",
-    "LegacyRow",
+    "OVERLAP",
     "PointRow",
     "as_memory",
     "last_dice",
-    "legacy_rows",
+    "last_figures",
     "num_parameters",
     "point_rows",
+    "say_spreads",
 ]
 
 NONE = "–"
@@ -77,23 +79,6 @@ class PointRow:
     published: str = ""
 
 
-@dataclass(frozen=True)
-class LegacyRow:
-    """One network, scored honestly and as the lab's notebooks did.
-
-    Args:
-        point: Name of the point.
-        honest: Dice, precision and recall per case.
-        batch: The same, all pixels of a batch in one pot.
-        with_background: The same with background as a class.
-    """
-
-    point: str
-    honest: tuple[str, ...]
-    batch: tuple[str, ...]
-    with_background: tuple[str, ...]
-
-
 def point_rows(run: RunData) -> list[PointRow]:
     """The main table: a line per point, and one per class where there are several.
 
@@ -107,38 +92,10 @@ def point_rows(run: RunData) -> list[PointRow]:
     for point in _order(run):
         # until one is complete, what there is so far
         scored = point.complete or [trial for trial in point.trials if trial.entry.rows]
-        last = [_last_figures(trial) for trial in scored if trial.complete]
+        last = [last_figures(trial) for trial in scored if trial.complete]
         rows.append(_point_row(run, point, scored, last))
         classes = list(dict.fromkeys(name for figures in last for name in figures if name != ALL))
         rows += [_class_row(name, last) for name in classes if len(classes) > 1]
-    return rows
-
-
-def legacy_rows(run: RunData) -> list[LegacyRow]:
-    """Honest figures beside the lab's, for the points that have both.
-
-    Args:
-        run: The run.
-
-    Returns:
-        A line per point.
-    """
-    rows = []
-    with_background = [f"batch_{name}_with_background" for name in OVERLAP]
-    for point in run.points:
-        done = [trial for trial in point.complete if trial.legacy is not None]
-        if not done:
-            continue
-        honest = [_last_figures(trial)[ALL] for trial in done]
-        lab = [trial.legacy for trial in done if trial.legacy is not None]
-        rows.append(
-            LegacyRow(
-                point=point.name,
-                honest=_spreads(honest, OVERLAP, digits=4),
-                batch=_spreads(lab, [f"batch_{name}" for name in OVERLAP], digits=4),
-                with_background=_spreads(lab, with_background, digits=4),
-            )
-        )
     return rows
 
 
@@ -172,7 +129,7 @@ def last_dice(point: PointData) -> float:
     Returns:
         The figure of the main table; NaN without a complete trial.
     """
-    return _mean([_last_figures(trial)[ALL]["dice"] for trial in point.complete])
+    return _mean([last_figures(trial)[ALL]["dice"] for trial in point.complete])
 
 
 def as_memory(megabytes: float) -> str:
@@ -188,7 +145,7 @@ def _order(run: RunData) -> Sequence[PointData]:
 
     def rank(point: PointData) -> tuple[bool, float]:
         """Those with a complete trial before the others; each by Dice, the last or the best."""
-        last = [_last_figures(trial)[ALL]["dice"] for trial in point.complete]
+        last = [last_figures(trial)[ALL]["dice"] for trial in point.complete]
         rows = [row.get("dice", 0.0) for trial in point.trials for row in trial.entry.rows]
         return bool(last), max(last or rows, default=0.0)
 
@@ -232,7 +189,7 @@ def _class_row(name: str, last: list[dict[str, dict[str, float]]]) -> PointRow:
 
 
 def _cells(figures: list[dict[str, float]]) -> dict[str, str]:
-    last, precision, recall, surface_dice = _spreads(figures, (*OVERLAP, "surface_dice"))
+    last, precision, recall, surface_dice = say_spreads(figures, (*OVERLAP, "surface_dice"))
     missed = sum(found.get("missed", 0.0) for found in figures)
     distances = [found.get("hd95", math.nan) for found in figures]
     return {
@@ -245,11 +202,17 @@ def _cells(figures: list[dict[str, float]]) -> dict[str, str]:
     }
 
 
-def _last_figures(trial: TrialData) -> dict[str, dict[str, float]]:
+def last_figures(trial: TrialData) -> dict[str, dict[str, float]]:
     """Class -> figure -> mean over cases, after the last epoch; and their mean over classes.
 
     The rule is that of :mod:`seglib.metrics`: a class that no case's truth holds has
     no figure.
+
+    Args:
+        trial: A trial with an epoch.
+
+    Returns:
+        The mean over classes has the name :data:`ALL`.
     """
     if trial.final is None:
         return {ALL: {name: trial.entry.rows[-1].get(name, math.nan) for name in OVERLAP}}
@@ -280,9 +243,19 @@ def _count_trials(run: RunData, point: PointData) -> str:
     return f"{text} ({', '.join(more)})" if more else text
 
 
-def _spreads(
+def say_spreads(
     figures: Sequence[Mapping[str, float]], names: Iterable[str], *, digits: int = 3
 ) -> tuple[str, ...]:
+    """Mean and standard deviation of each figure.
+
+    Args:
+        figures: Of each trial.
+        names: Which figures.
+        digits: After the point.
+
+    Returns:
+        A text for each name; a dash where no trial has the figure.
+    """
     columns = ([found.get(name, math.nan) for found in figures] for name in names)
     return tuple(_spread(column, digits=digits) for column in columns)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,12 +175,18 @@ def _line(run: RunData, point: PointData, trial: TrialData, names: list[str]) ->
         last=float(rows[-1]["score"]) if rows else math.nan,
         best_epoch=int(best.get("epoch", 0)),
         epochs=len(rows),
-        planned=int(entry.recipe.get("epochs", len(rows))),
+        planned=_whole_number(entry.recipe, "epochs", len(rows)),
         seconds=trial.seconds,
         memory_mb=max((row.get("peak_memory_mb", math.nan) for row in rows), default=math.nan),
         parameters=num_parameters(run, entry.recipe),
         settings=tuple(_setting(entry.values, name) for name in names),
     )  # fmt: skip
+
+
+def _whole_number(recipe: Mapping[str, Any], name: str, otherwise: int) -> int:
+    """A knob that counts something; a ledger that was altered may hold anything."""
+    value = recipe.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
 
 
 def _name(point: PointData, trial: TrialData) -> str:

@@ -25,6 +25,7 @@ from tune.reporting.figures import (
     draw_effects,
 )
 from tune.reporting.headline import show_progress, show_tiles
+from tune.reporting.legacy_table import legacy_rows
 from tune.reporting.methods import say_methods, say_versions
 from tune.reporting.notes import describe_run, note_run, warn_run
 from tune.reporting.overlays import view_overlays
@@ -32,7 +33,7 @@ from tune.reporting.prices import view_prices
 from tune.reporting.reliability import log_reliability
 from tune.reporting.search_view import Show, view_costs, view_parameters, view_tracks
 from tune.reporting.sections import choose_sections
-from tune.reporting.tables import NONE, as_memory, legacy_rows, point_rows
+from tune.reporting.tables import NONE, as_memory, point_rows
 from tune.reporting.trials import list_trials
 from tune.reporting.words import (
     describe_curves,

@@ -65,6 +65,13 @@ def test_nnunet_cases_are_named_as_their_labels_are(tmp_path):
     }
 
 
+def test_nnunet_pictures_of_one_file_hold_all_channels(tmp_path):
+    pictures(tmp_path, "imagesTs/c_0000.png", "imagesTs/d_0000.png", channels=3)
+    wish = Wish(("red", "green", "blue"), ("red", "green", "blue"), numbered=True)
+    assert list(found(tmp_path, wish)) == ["c.png", "d.png"]
+    assert find_unlabelled(tmp_path, wish)[0].channels == wish.channels
+
+
 def test_channels_of_nnunet_go_by_the_names_in_dataset_json(tmp_path):
     touch(tmp_path, "imagesTs/c_0000.nii.gz", "imagesTs/c_0001.nii.gz", "imagesTs/c_0002.nii.gz")
     channels = {"channel_names": {"0": "ADC", "1": "T2w", "2": "DWI"}}
@@ -151,6 +158,14 @@ def test_dicom_series_are_named_after_their_patients(tmp_path):
     touch(tmp_path, "exam1/truth.nii.gz.txt")
     masks = found(tmp_path, GREY)
     assert masks == {f"-P{number}.nii.gz": ["IM002", "IM001"] for number in (1, 2)}
+
+
+def test_volumes_called_after_a_series_are_its_masks(tmp_path):
+    write_series(tmp_path / "in" / "exam", 2)
+    touch(tmp_path / "in", "P1.nii.gz", "exam_lungs.nii.gz")
+    notes: list[str] = []
+    assert list(found(tmp_path / "in", GREY, notes)) == ["P1.nii.gz"]
+    assert notes == ["masks beside their images are passed by: 2, such as P1.nii.gz"]
 
 
 def test_an_xray_keeps_its_name_and_so_does_a_dicom_picture_for_a_model_of_pictures(tmp_path):

@@ -13,9 +13,11 @@ from seglib.data.splits import Splits
 from seglib.data.store import Store
 from seglib.fit import fit
 from seglib.recipe import Recipe
+from tests.chromium import PHONE_PX, running_chromium, visiting
 from tune.reporting import case_pictures
 from tune.reporting.case_pictures import _rank, choose_slices, picture_cases
 from tune.reporting.evidence import RunData, gather
+from tune.reporting.page import write_report
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def at_store(run: RunData, cache: Path) -> RunData:
     return replace(run, starts=tuple({**start, "cache": str(cache)} for start in run.starts))
 
 
+@pytest.mark.slow
 def test_pictures_show_the_cases_as_they_were_scored(
     run: RunData, best: int, store: Store, trained: Path
 ) -> None:
@@ -74,6 +77,7 @@ def test_pictures_show_the_cases_as_they_were_scored(
         assert np.array_equal(case.images, store.images[rows][..., 0])
 
 
+@pytest.mark.slow
 def test_second_look_needs_neither_checkpoint_nor_data_nor_network(
     run: RunData, best: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +96,7 @@ def test_second_look_needs_neither_checkpoint_nor_data_nor_network(
         run = at_store(run, tmp_path / "gone")
 
 
+@pytest.mark.slow
 def test_pictures_of_a_network_that_changed_are_drawn_anew(
     run: RunData, best: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +114,7 @@ def test_pictures_of_a_network_that_changed_are_drawn_anew(
     assert f"checkpoint of trial {best} is not in this folder" in found.note
 
 
+@pytest.mark.slow
 def test_run_without_its_data_says_so(run: RunData, tmp_path: Path) -> None:
     found = picture_cases(at_store(run, tmp_path / "gone"))
     assert found is not None
@@ -132,3 +138,35 @@ def test_slices_lie_around_the_truth_with_its_largest_among_them() -> None:
     assert choose_slices([0] * 5, 3) == [0, 2, 4]
     assert choose_slices([7], 3) == [0]
     assert choose_slices([0, 9, 0], 20) == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_reader_goes_through_the_slices_by_keyboard_and_hides_an_outline(
+    run: RunData, store: Store, tmp_path: Path
+) -> None:
+    beside = tmp_path / ".cache" / "stores"
+    beside.mkdir(parents=True)
+    (beside / store.key).symlink_to(store.path)
+    page = write_report(run.view.folder.path)
+    assert (run.view.folder.path / "figures" / "overlays.npz").is_file()
+    with running_chromium() as browser, visiting(browser, page, width=PHONE_PX) as visit:
+        figure = visit.page.locator(".overlay").first
+        slider, label = figure.locator("input"), figure.locator(".slice-label")
+        slices = figure.locator(".slices > svg")
+        slider.focus()
+        visit.page.keyboard.press("Home")
+        assert label.inner_text().startswith("slice 0: ")
+        visit.page.keyboard.press("ArrowRight")
+        assert label.inner_text().startswith("slice 1: ")
+        assert slider.get_attribute("aria-valuetext") == label.inner_text()
+        assert [one.is_visible() for one in slices.all()].index(True) == 1
+        assert sum(one.is_visible() for one in slices.all()) == 1
+        outlines = visit.page.locator(".overlay svg:not([hidden]) path.truth")
+        assert outlines.first.is_visible()
+        visit.page.get_by_label("truth", exact=True).uncheck()
+        assert not outlines.first.is_visible()
+        assert visit.complaints == []
+        assert visit.requests == []
+    with running_chromium() as browser, visiting(browser, page, script=False) as visit:
+        shown = visit.page.locator(".overlay .slices > svg")
+        assert sum(one.is_visible() for one in shown.all()) == 3  # a slice of each case

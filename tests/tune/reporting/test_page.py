@@ -51,7 +51,8 @@ class Reader(HTMLParser):
         self.ids += [known["id"]] if known.get("id") else []  # type: ignore[list-item]
         self.links += [str(known["href"])[1:]] if tag == "a" else []
         self.addresses += [str(known[name]) for name in ("src", "href") if known.get(name)]
-        self.pictures += [str(known.get("aria-label"))] if tag == "svg" else []
+        if tag == "svg" and known.get("aria-hidden") != "true":
+            self.pictures.append(known.get("aria-label") or "")
 
 
 def read(page: Path) -> tuple[str, Reader]:

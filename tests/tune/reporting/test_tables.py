@@ -15,7 +15,8 @@ from tests.tune.reporting.runs import of_patients
 from tests.tune.test_report import SCORES, fill
 from tune.ledger import Ledger
 from tune.reporting.evidence import gather
-from tune.reporting.tables import PointRow, as_memory, legacy_rows, point_rows
+from tune.reporting.legacy_table import legacy_rows
+from tune.reporting.tables import PointRow, as_memory, point_rows
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 

@@ -113,26 +113,26 @@ def test_one_patient_or_none_proves_nothing() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("gain", [0.0, 4.0])
+@pytest.mark.parametrize(("gain", "searches"), [(0.0, 500), (8.0, 100)])
 def test_search_among_equals_finds_a_better_one_in_5_of_100_and_a_real_gain_often(
-    gain: float,
+    gain: float, searches: int
 ) -> None:
-    """500 searches of 30 recipes, each the better for some patients and the worse for others.
+    """Searches of 30 recipes, each the better for some patients and the worse for others.
 
-    The winner and two runners-up are those with the best validation score. Without a gain no
+    The winner and the runner-up are those with the best validation score. Without a gain no
     recipe is better than the default on patients at large.
     """
     rng, said = np.random.default_rng(7), 0
-    for _ in range(500):
+    for _ in range(searches):
         suits = gain + 2.0 * rng.normal(size=(30, 20))  # recipe and patient, whatever the seed
         suits[0] -= gain  # the default
         validation = suits[:, :4] + 2.0 * rng.normal(size=(30, 4))
-        ranked = np.argsort(-validation[1:].mean(axis=1))[:3] + 1
-        names = ("default", "winner", "runner-up 2", "runner-up 3")
+        ranked = np.argsort(-validation[1:].mean(axis=1))[:2] + 1
+        names = ("default", "winner", "runner-up 2")
         found = []
         for name, place in zip(names, (0, *ranked), strict=True):
             trained = rng.normal(size=(3, 1)) + 2 * rng.normal(size=(3, 20))
             found.append(contender(name, (60 + suits[place] + trained) / 100))
-        comparisons = compare_all(found, PATIENTS[:4], 5, draws=1_000)
+        comparisons = compare_all(found, PATIENTS[:4], 5, draws=500)
         said += any(one.is_better for one in comparisons if one.other == "default")
-    assert said <= 0.05 * 500 if gain == 0 else said >= 0.8 * 500
+    assert said <= 0.05 * searches if gain == 0 else said >= 0.8 * searches
