@@ -215,12 +215,15 @@ def _interval(metric: str, table: pd.DataFrame | None, score: float) -> Interval
     name, _, only = metric.partition("_")
     if table is None or name not in _PER_CASE or name not in table:
         return _NO_INTERVAL
-    held = table[table["tp"] + table["fn"] > 0]
-    classes = [one for one in dict.fromkeys(held["class"]) if only in ("", one)]
-    wide = table[table["class"].isin(classes)].pivot_table(
-        index="case", columns="class", values=name, aggfunc="first"
-    )
-    found = class_mean_interval(wide.to_numpy(np.float64))
+    classes, cases = table["class"].to_numpy(), table["case"].to_numpy()
+    held = set(classes[(table["tp"] + table["fn"]).to_numpy() > 0])
+    columns = [one for one in dict.fromkeys(classes) if one in held and only in ("", one)]
+    rows = {case: place for place, case in enumerate(dict.fromkeys(cases))}
+    wide = np.full((len(rows), len(columns)), np.nan)  # by hand, as there may be a thousand trials
+    for case, one, value in zip(cases, classes, table[name].to_numpy(np.float64), strict=True):
+        if one in columns:
+            wide[rows[case], columns.index(one)] = value
+    found = class_mean_interval(wide)
     if not found.known or not abs(found.estimate - score) < _SAME:
         return _NO_INTERVAL
     return Interval(found.estimate, max(0.0, found.low), min(1.0, found.high), found.p)

@@ -21,6 +21,8 @@ from tune.reporting.two_level import DRAWS, two_level_interval
 __all__ = ["DEFAULT", "WINNER", "Comparison", "Contender", "Part", "compare_all", "recommend"]
 
 DEFAULT, WINNER = "default", "winner"
+_WIDE = 5.0
+"""Half an interval, in Dice points, from which on not to find anything means little."""
 _CHEAPER = 0.9
 """What takes more than that share of another's time is not called cheaper."""
 
@@ -198,7 +200,9 @@ def recommend(
     if not better:
         worse = [name for name in seconds if (name, base) in by and by[name, base].is_worse]
         alike = [name for name in seconds if name not in worse]
-        return _cheapest(alike, base, seconds, f"nothing is separably better than {_the(base)}")
+        reason = f"nothing is separably better than {_the(base)}"
+        taken, text = _cheapest(alike, base, seconds, reason)
+        return taken, text + _ask_for_more(comparisons)
     first = WINNER if WINNER in better else better[0]
     ahead = [name for name in better if (name, first) in by and by[name, first].is_better]
     if ahead:
@@ -209,6 +213,15 @@ def recommend(
         alike = [name for name in better if name not in worse]
         return _cheapest(alike, first, seconds, reason)
     return first, f"take {_the(first)}: {reason}"
+
+
+def _ask_for_more(comparisons: Sequence[Comparison]) -> str:
+    """Where nothing was found because too little was trained, that must be said."""
+    found = [one.whole.interval for one in comparisons if one.whole.interval.known]
+    half = max(((one.high - one.low) / 2 for one in found), default=0.0)
+    if half <= _WIDE:
+        return ""
+    return f"; but an interval of ±{half:.0f} points tells little: more --seeds would tell more"
 
 
 def _cheapest(

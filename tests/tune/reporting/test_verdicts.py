@@ -53,6 +53,14 @@ def test_what_cannot_be_told_apart_is_said_and_the_cheaper_is_taken() -> None:
     assert advice.endswith("take the cheaper, the runner-up 2 (10 s a training, not 30 s)")
 
 
+def test_too_few_trainings_to_find_anything_are_told() -> None:
+    rng = np.random.default_rng(6)
+    unsure = 0.6 + 0.2 * rng.normal(size=(3, 1)) + np.zeros((3, 20))
+    _, advice = judged(contender("default", unsure), noisy(rng, 0.7, name="winner"))
+    assert advice.startswith("take the default: nothing is separably better than the default")
+    assert advice.endswith("points tells little: more --seeds would tell more")
+
+
 def test_what_is_worse_is_not_taken_however_cheap() -> None:
     rng = np.random.default_rng(2)
     words, advice = judged(
