@@ -51,8 +51,8 @@ segtune confirm runs/lgg --top 2 --seeds "$SEEDS" --folds "$FOLDS" --open-test
 say "report"
 segtune report runs/lgg
 
-say "the final model, on training and validation patients"
-segtune retrain runs/lgg/best.yaml --seeds "$SEEDS"
+say "the final model: the recipe that the confirmation says to take, on training and validation patients"
+segtune retrain runs/lgg --seeds "$SEEDS"
 
 say "masks of the four patients put aside"
 segtune predict runs/lgg-retrain/model.pt outside/Image masks --flips
@@ -62,4 +62,4 @@ segtune evaluate runs/lgg-retrain/model.pt outside --flips --out cases.csv \
   --set 'data.patient=(TCGA_.._...._\d+)_'
 
 say "for other programs"
-segtune export runs/lgg-retrain/model.pt exported
+segtune export runs/lgg-retrain/model.pt exported --images outside

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("aws", "cluster", "monai", "s3", "dev")
+EXTRAS = ("aws", "cluster", "export", "monai", "s3", "dev")
 FILES = ("requirements.lock", "requirements-cuda.lock")
 BLOCK = re.compile(r"^(?P<name>[a-z0-9.-]+)==(?P<version>[^\s;\\]+)(?P<rest>(?:.*\\\n)*.*)$", re.M)
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")

@@ -65,7 +65,7 @@ class PriceRecord(BaseModel):
         figures: Low end, middle and high end of each figure, by its name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     made: str
     key: str
@@ -82,7 +82,7 @@ class PriceRecord(BaseModel):
 
 
 class _Spent(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     starts_s: tuple[Figure, ...]
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,10 +42,21 @@ def dashboard(study_path: Path) -> Iterator[str]:
             for line in server.stdout:
                 if "Listening on" in line:
                     break
-            assert server.poll() is None, "it ended"
+            await_port(server, port)  # it says so a little too early
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
+
+
+def await_port(server: subprocess.Popen[str], port: int) -> None:
+    until = time.monotonic() + 60
+    while server.poll() is None and time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=10).close()
+        except ConnectionRefusedError:
+            continue
+        return
+    raise AssertionError("it ended, or listens at no port")
 
 
 def ask(url: str) -> Any:

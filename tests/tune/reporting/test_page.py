@@ -125,6 +125,7 @@ def test_command_prints_the_table_and_the_place(shown: tuple[Path, str]) -> None
     assert f"report: {page}" in text
 
 
+@pytest.mark.slow
 def test_suite_is_one_page_with_all_tasks(suite: Path) -> None:
     text, page = read(write_report(suite))
     for name in ("1a", "1b", "2a", "2b"):
@@ -149,6 +150,7 @@ def test_search_at_work_has_a_page_too_and_nothing_of_it_changes(partial: Path) 
     assert "no figures of a last epoch, so in no comparison: 2b" in text
 
 
+@pytest.mark.slow
 def test_page_written_at_the_end_does_not_call_the_search_running(partial: Path) -> None:
     """Also where a trial was left unfinished, as by a budget: its folder is still held."""
     console = Console(file=io.StringIO(), width=160)
