@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from seglib.errors import UnwritableError
+from seglib.errors import Problem, RunError, UnwritableError
 
 __all__ = [
     "checksum",
     "clear_unfinished",
     "flush",
     "replacing",
+    "require_place",
     "require_room",
     "write_whole",
     "writing",
@@ -61,6 +62,38 @@ def writing(place: Path) -> Iterator[None]:
         words, advice = _REFUSALS[error.errno]
         room = _room(place) if error.errno in _FULL else ""
         raise UnwritableError(str(place), f"{words}{room}. {advice}{_AGAIN}") from error
+
+
+def require_place(path: Path, option: str, *, folder: bool) -> None:
+    """See that a file or folder can be made there, before hours of work that it is to hold.
+
+    Nothing is made.
+
+    Args:
+        path: The file or folder; it and folders above it may be missing.
+        option: What the user calls it.
+        folder: It is a folder.
+
+    Raises:
+        RunError: Something else is there, or no such name can be.
+        UnwritableError: The folder that is there takes no files.
+    """
+    wanted = "a folder" if folder else "a file"
+    try:
+        if path.exists() and path.is_dir() != folder:
+            there = "a file" if folder else "a folder"
+            raise RunError(str(path), [Problem(option, there, wanted)])
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a file among the folders above it, a name that is too long
+        found = f"a place where nothing can be ({error.strerror})"
+        raise RunError(str(path), [Problem(option, found, wanted)]) from None
+    here = path if folder else path.parent
+    first = next(one for one in (here, *here.absolute().parents) if one.exists())
+    with writing(path):
+        if not os.access(first, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(first))
 
 
 def require_room(folder: Path, megabytes: float) -> None:

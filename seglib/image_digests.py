@@ -7,7 +7,7 @@ them among the images that it scores.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ def digest_image(image: npt.NDArray[np.uint8]) -> str:
     """A prepared slice in sixteen letters.
 
     Args:
-        image: As a store holds it.
+        image: As a store holds it, or some of its channels.
 
     Returns:
         Hexadecimal digits.
@@ -33,16 +33,21 @@ def digest_image(image: npt.NDArray[np.uint8]) -> str:
     return hashlib.sha256(repr(content.shape).encode() + content.tobytes()).hexdigest()[:16]
 
 
-def digest_cases(store: Store, groups: Collection[str]) -> tuple[str, ...]:
+def digest_cases(store: Store, groups: Collection[str], channels: Sequence[str]) -> tuple[str, ...]:
     """One slice of each case of some patients: that which shows most of the body.
+
+    Only of the channels that a network looks at: a folder may lack the others, and the
+    image is the same to it.
 
     Args:
         store: The prepared data.
         groups: Names of patients, as its index has them.
+        channels: Names of channels, in the order of the data.
 
     Returns:
         The digests, sorted.
     """
     index = store.index[store.index["group"].isin(set(groups))]
     rows = index.groupby("case")["body_px"].idxmax().tolist()
-    return tuple(sorted({digest_image(store.images[row]) for row in rows}))
+    places = [store.info.channels.index(name) for name in channels]
+    return tuple(sorted({digest_image(store.images[row][..., places]) for row in rows}))

@@ -1,13 +1,14 @@
 """Tuning of what comes after the networks: thresholds, and parts too small to be believed.
 
-On cases that the networks were not trained on, and only where it helps: a tie goes to the
-plain setting.
+On cases that the networks were not trained on, and only where it helps patients that it was
+not chosen on: each is left out once, and a gain must hold for those left out. Else the plain
+setting stays.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,6 +28,10 @@ THRESHOLDS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.2, 0.8, 0.1, 0.9)
 LEAST_GAIN = 1e-3
 """Mean Dice that a setting must bring to be taken: less is chance."""
 
+FEWEST_PATIENTS = 3
+"""Patients that have a class, with fewer of whom nothing is tuned: of two, one is left out and
+the other one chooses, and nobody can say how much that changes from patient to patient."""
+
 _SIZES_PER_DECADE = 4
 
 
@@ -38,11 +43,13 @@ class Sample:
         probs: ``(N, K, H, W)``, of each class.
         truth: ``(N, K, H, W)``.
         spacing_mm: Along z, y, x.
+        patient: Whose it is; one of its own if not given.
     """
 
     probs: NDArray[np.float32]
     truth: NDArray[np.bool_]
     spacing_mm: tuple[float, float, float]
+    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,21 +72,21 @@ class _Found:
         kept = self.sizes >= smallest
         marked = int(self.voxels[kept].sum())
         if not self.true and not marked:
-            return np.nan
+            return math.nan
         return 2 * int(self.hits[kept].sum()) / (self.true + marked)
 
 
 @dataclass
 class _Class:
-    """All cases of one class, by threshold."""
+    """All cases of one class.
+
+    Args:
+        found: By threshold, for each case.
+        true_sizes: Of the class in each case, 0 where it is not there.
+    """
 
     found: dict[float, list[_Found]] = field(default_factory=dict)
-    least_true: float = np.inf
-
-    def score(self, threshold: float, smallest: float) -> float:
-        figures = [one.dice(smallest) for one in self.found[threshold]]
-        numbers = [figure for figure in figures if not np.isnan(figure)]
-        return float(np.mean(numbers)) if numbers else np.nan
+    true_sizes: list[float] = field(default_factory=list)
 
 
 def read_samples(predictor: Predictor, store: Store, rows: NDArray[np.int64]) -> Iterator[Sample]:
@@ -103,6 +110,7 @@ def read_samples(predictor: Predictor, store: Store, rows: NDArray[np.int64]) ->
             predictor.probabilities(store.images[chosen]),
             truth_planes(store.masks[chosen], store.target),
             (z, y, x),
+            str(ordered["group"].iloc[0]),
         )
 
 
@@ -114,6 +122,10 @@ def tune_postprocess(
     Class by class, by mean Dice over the cases. No part is removed that is as large as the
     class is in the case that has least of it. Cases are looked at once and forgotten.
 
+    With few patients the best of a hundred settings is the best by chance. So each patient
+    is left out once, the setting chosen on the others, and its masks scored: over all of
+    them this must gain ``LEAST_GAIN``, and more than the standard error of the gain.
+
     Args:
         samples: The cases; of validation, never of the test part.
         target: What the classes are.
@@ -121,58 +133,118 @@ def tune_postprocess(
         note: Where the cases come from, in words.
 
     Returns:
-        The settings; plain for a class that no case has, or that gains nothing.
+        The settings; plain for a class that fewer than ``FEWEST_PATIENTS`` have, or that
+        gains nothing.
     """
     thresholds = THRESHOLDS if target.kind != "organs" else THRESHOLDS[:1]
     classes = [_Class({one: [] for one in thresholds}) for _ in target.classes]
-    num_cases = 0
+    patients: list[str] = []
     for sample in samples:
-        num_cases += 1
-        for threshold in thresholds:
-            plain = PostProcess.plain(target)
-            post = plain.model_copy(update={"thresholds": (threshold,) * target.num_classes})
-            planes = mark_planes(sample.probs, post, target)
-            for number, one in enumerate(classes):
-                truth = sample.truth[:, number]
-                one.found[threshold].append(
-                    _measure(planes[:, number], truth, sample.spacing_mm, flat=flat)
-                )
-        for number, one in enumerate(classes):
-            size = _size_of(sample.truth[:, number], sample.spacing_mm, flat=flat)
-            one.least_true = min(one.least_true, size) if size else one.least_true
-    best = [_choose(one) for one in classes]
-    gains = [
-        f"{name} {one.score(0.5, 0):.3f} to {one.score(*chosen):.3f}"
-        for name, one, chosen in zip(target.classes, classes, best, strict=True)
-        if chosen != (0.5, 0.0)
-    ]
-    told = f"Dice {', '.join(gains)}" if gains else "nothing was better than plain"
+        patients.append(sample.patient or f"#{len(patients)}")
+        _look_at(sample, classes, target, flat=flat)
+    chosen = [_choose(one, patients) for one in classes]
     return PostProcess(
-        thresholds=tuple(threshold for threshold, _ in best),
-        smallest=tuple(size for _, size in best),
-        note=f"tuned on {num_cases} {note}: {told}",
+        thresholds=tuple(one.threshold for one in chosen),
+        smallest=tuple(one.smallest for one in chosen),
+        note=_explain(dict(zip(target.classes, chosen, strict=True)), f"{len(patients)} {note}"),
     )
 
 
-def _choose(one: _Class) -> tuple[float, float]:
-    """Threshold and smallest part; the plainest of those that score alike."""
-    plain = one.score(0.5, 0.0)
-    if not np.isfinite(one.least_true) or np.isnan(plain):
-        return 0.5, 0.0
+def _look_at(sample: Sample, classes: Sequence[_Class], target: Target, *, flat: bool) -> None:
+    """Add a case to all classes."""
+    plain = PostProcess.plain(target)
+    for threshold in classes[0].found:
+        post = plain.model_copy(update={"thresholds": (threshold,) * target.num_classes})
+        planes = mark_planes(sample.probs, post, target)
+        for number, one in enumerate(classes):
+            truth = sample.truth[:, number]
+            one.found[threshold].append(
+                _measure(planes[:, number], truth, sample.spacing_mm, flat=flat)
+            )
+    for number, one in enumerate(classes):
+        one.true_sizes.append(_size_of(sample.truth[:, number], sample.spacing_mm, flat=flat))
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What was chosen for a class, and why.
+
+    Args:
+        threshold: Of its probability.
+        smallest: Size of the smallest part that stays.
+        why: Its gain, in words; empty where the plain setting stays.
+        is_rare: Too few patients have it.
+    """
+
+    threshold: float = 0.5
+    smallest: float = 0.0
+    why: str = ""
+    is_rare: bool = False
+
+
+def _explain(chosen: Mapping[str, _Chosen], cases: str) -> str:
+    rare = [name for name, one in chosen.items() if one.is_rare]
+    if len(rare) == len(chosen):
+        few = f"fewer than {FEWEST_PATIENTS} patients have any class, and chance would choose"
+        return f"not tuned on {cases}: {few}"
+    gains = [f"{name} {one.why}" for name, one in chosen.items() if one.why]
+    told = f"Dice {', '.join(gains)}" if gains else "nothing helps patients that are left out"
+    return f"tuned on {cases}: {told}" + (f"; too few have {', '.join(rare)}" if rare else "")
+
+
+def _choose(one: _Class, patients: Sequence[str]) -> _Chosen:
+    """Threshold and smallest part, if they help patients that they are not chosen on."""
+    names, whose = np.unique(patients, return_inverse=True)
+    true_sizes = np.array(one.true_sizes)
+    if len(np.unique(whose[true_sizes > 0])) < FEWEST_PATIENTS:
+        return _Chosen(is_rare=True)
+    least = np.where(true_sizes > 0, true_sizes, np.inf)
+    parts = [whose != number for number in range(len(names))]
+    most = max(least[kept].min() for kept in parts)
     candidates = [
         (threshold, size)
         for threshold, found in one.found.items()
-        for size in _candidate_sizes(found, one.least_true)
+        for size in _candidate_sizes(found, most)
     ]
-    scores = [one.score(*candidate) for candidate in candidates]
-    best = max(scores)
-    if best < plain + LEAST_GAIN:
-        return 0.5, 0.0
-    return next(
-        candidate
-        for candidate, score in zip(candidates, scores, strict=True)
-        if score > best - LEAST_GAIN
+    dice = np.array(
+        [
+            [case.dice(smallest) for case in one.found[threshold]]
+            for threshold, smallest in candidates
+        ]
     )
+    sizes = np.array([size for _, size in candidates])
+
+    def best_on(kept: NDArray[np.bool_]) -> int:
+        return _best(dice[:, kept], sizes <= least[kept].min())
+
+    apart = np.empty(len(patients))
+    for kept in parts:
+        apart[~kept] = dice[best_on(kept)][~kept]
+    everybody = np.ones(len(patients), np.bool_)
+    gain = _mean(apart) - _mean(dice[0])
+    gains = np.array([_mean(apart[kept]) - _mean(dice[0, kept]) for kept in parts])
+    error = math.sqrt((len(gains) - 1) * gains.var())  # the jackknife's
+    best = best_on(everybody)
+    if best == 0 or gain < LEAST_GAIN or gain <= error:
+        return _Chosen()
+    scores = f"{_mean(dice[0]):.3f} to {_mean(dice[best]):.3f}"
+    return _Chosen(*candidates[best], f"{scores} ({_mean(apart):.3f} when left out)")
+
+
+def _best(dice: NDArray[np.float64], allowed: NDArray[np.bool_]) -> int:
+    """The plainest of the settings that score alike; the first is the plainest of all."""
+    scores = np.array([_mean(row) for row in dice])
+    scores[~allowed] = -np.inf
+    best = float(np.nanmax(scores))
+    if best < scores[0] + LEAST_GAIN:
+        return 0
+    return int(np.argmax(scores > best - LEAST_GAIN))
+
+
+def _mean(figures: NDArray[np.float64]) -> float:
+    """Of those that are there."""
+    there = figures[~np.isnan(figures)]
+    return float(there.mean()) if there.size else math.nan
 
 
 def _candidate_sizes(found: Sequence[_Found], most: float) -> list[float]:

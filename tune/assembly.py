@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from seglib.averaged import seen_channels
 from seglib.checkpoint import load_checkpoint
 from seglib.data.splits import Split, Splits, rows_of
 from seglib.data.store import Store
@@ -27,7 +28,7 @@ from tune.prepared_store import find_store
 
 __all__ = ["Assembly"]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same checkpoints would make another model."""
 
 
@@ -125,7 +126,8 @@ class Assembly:
             notes.append(note)
             members.append(Member(recipe, state["model"], self._name(note)))
         post = PostProcess.plain(self.inputs.target)
-        return Model(tuple(members), self.inputs, post, self._card(notes, post.note))
+        model = Model(tuple(members), self.inputs, post, self._card(notes, post.note))
+        return replace(model, card={**model.card, "images": self._digests(seen_channels(model))})
 
     def with_post(self, model: Model, post: PostProcess, *, tuned: bool) -> Model:
         """The same model with other post-processing, on its card, too.
@@ -179,9 +181,9 @@ class Assembly:
                 post=post,
             )
         )
-        return {**card, "images": self._digests(), "tuned": False, "content": self.key}
+        return {**card, "tuned": False, "content": self.key}
 
-    def _digests(self) -> dict[str, list[str]]:
+    def _digests(self, channels: Sequence[str]) -> dict[str, list[str]]:
         """An image of each case, so that another name does not hide what was trained on."""
         store, splits = self.store, self.splits
         if store is None or splits is None:
@@ -193,7 +195,7 @@ class Assembly:
         index, found = store.index, {}
         for name, groups in named.items():
             rows = rows_of(index, tuple(sorted(groups)), by=splits.by)
-            found[name] = list(digest_cases(store, set(index.iloc[rows]["group"])))
+            found[name] = list(digest_cases(store, set(index.iloc[rows]["group"]), channels))
         return found
 
     def _score(self, notes: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seglib.architectures import means_something
+from seglib.data.splits import Splits
 from seglib.errors import Problem, RunError
 from seglib.recipe import Recipe
 from tune.entries import Entry, recipe_key
@@ -14,7 +15,7 @@ from tune.report import best_row, score_points
 from tune.reporting.verdicts import DEFAULT, WINNER
 from tune.study import StudyFile
 
-__all__ = ["Candidate", "choose_candidates", "write_study"]
+__all__ = ["Candidate", "choose_candidates", "list_chosen", "write_study"]
 
 _KEPT = ("metric", "data", "split", "resources", "tracking", "project", "entity", "seed")
 
@@ -77,6 +78,21 @@ def choose_candidates(study: StudyFile, entries: Sequence[Entry], top: int) -> l
         known[key] = WINNER if place == 1 else f"runner-up {place}"
         found.append(Candidate(known[key], one.recipe, one.values, one.trial, one.score))
     return found
+
+
+def list_chosen(searched: StudyFile, splits: Splits) -> set[str]:
+    """The groups by whose scores a search chose.
+
+    Args:
+        searched: Its study.
+        splits: Its division.
+
+    Returns:
+        Those of the validation part; of a study with folds those of each fold.
+    """
+    by_fold = [splits.folds[one] for one in searched.parts if isinstance(one, int)]
+    chosen = {name for fold in by_fold for name in fold}
+    return chosen if len(by_fold) == len(searched.parts) else chosen | {*splits.val}
 
 
 def write_study(

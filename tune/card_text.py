@@ -12,9 +12,6 @@ from seglib.model import Model
 
 __all__ = ["card_as_text"]
 
-_HASHED = ("patients", "images")
-"""Parts of a card that are for ``segtune evaluate`` and tell a reader nothing."""
-
 _LICENCE = (
     "segtune is Apache-2.0. What may be done with these weights depends on the images that they "
     "were trained on: their licence, the patients' consent and the law are not written in any "
@@ -181,7 +178,7 @@ def _data(card: Mapping[str, Any]) -> Iterator[str]:
 
 def _listed(given: Mapping[str, Any]) -> Iterator[str]:
     for name, value in given.items():
-        if name not in _HASHED and value not in (None, "", [], {}):
+        if value not in (None, "", [], {}):
             yield f"- {_words(name).replace('_', ' ')}: {_flat(value)}"
 
 

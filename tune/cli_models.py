@@ -129,7 +129,7 @@ def predict(
     PNG, TIFF, JPEG, DICOM, NIfTI, and folders in any layout that a search reads; masks that
     lie beside the images are not looked at. The same command goes on where it ended.
     """
-    from tune.interruption import conclude_on_signal
+    from tune.interruption import Interruption, conclude_on_signal
     from tune.models import Choice, find_model
     from tune.prediction import predict_files
 
@@ -138,7 +138,8 @@ def predict(
         predict_files(chosen, source, out, flips=flips, console=console)
         return 0
 
-    raise typer.Exit(conclude_on_signal(act))
+    interruption = Interruption("the masks that are written so far stay")
+    raise typer.Exit(conclude_on_signal(act, interruption))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,14 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from seglib.data.splits import Splits
-from tune.candidates import Candidate
+from tune.candidates import Candidate, list_chosen
 from tune.entries import recipe_key
 from tune.leaderboard import as_clock
 from tune.reporting.ablation import case_scores, signed
 from tune.reporting.confirmation import Contest, Finding, FoundRecipe, known, to_contests
 from tune.reporting.evidence import RunData, TrialData
 from tune.reporting.verdicts import DEFAULT, WINNER, Contender, compare_all, recommend
+from tune.reporting.words import count
 from tune.study import StudyFile
+from tune.study_parts import LOSSES, Metric
 
 __all__ = ["Networks", "conclude", "list_networks", "score_patients", "show_contests",
            "show_finding", "to_found"]  # fmt: skip
@@ -49,6 +52,12 @@ class Networks:
         """Mean time of a training."""
         times = [trial.seconds for trial in self.trials]
         return sum(times) / len(times) if times else math.nan
+
+    def contend(self, scores: pd.DataFrame) -> Contender:
+        """With the scores of its patients."""
+        times = [trial.seconds for trial in self.trials]
+        error = statistics.stdev(times) / math.sqrt(len(times)) if len(times) > 1 else 0.0
+        return Contender(self.candidate.name, scores, self.seconds, error)
 
 
 def list_networks(confirmed: RunData, candidates: Sequence[Candidate]) -> list[Networks]:
@@ -101,6 +110,7 @@ def conclude(
     splits: Splits,
     index: pd.DataFrame,
     *,
+    searched: StudyFile,
     search: str,
 ) -> Finding:
     """Compare the candidates on the patients that their networks have not seen.
@@ -108,8 +118,9 @@ def conclude(
     Args:
         confirmed: The run directory of the confirmation.
         candidates: In their order, the default first.
-        splits: Of the search: it chose by the validation part.
+        splits: Of the search: it chose by the validation part, or by folds.
         index: Of the prepared data, with ``case`` and ``group``.
+        searched: Study of the search.
         search: Name of the search's run directory.
 
     Returns:
@@ -117,11 +128,9 @@ def conclude(
     """
     study, networks = confirmed.study, list_networks(confirmed, candidates)
     patients = dict(zip(index["case"].astype(str), index["group"].astype(str), strict=True))
-    chosen_by = {patients.get(name.rpartition("#")[0] or name, name) for name in splits.val}
-    contenders = [
-        Contender(one.candidate.name, score_patients(_finals(one), patients), one.seconds)
-        for one in networks
-    ]
+    groups = list_chosen(searched, splits)
+    chosen_by = {patients.get(name.rpartition("#")[0] or name, name) for name in groups}
+    contenders = [one.contend(score_patients(_finals(one), patients)) for one in networks]
     comparisons = compare_all(contenders, chosen_by, len(study.parts))
     take, advice = recommend(contenders, comparisons)
     scored = {name for one in contenders for name in one.scores.index}
@@ -130,6 +139,7 @@ def conclude(
         study=study.name,
         phantom=confirmed.phantom,
         patients=len(scored),
+        by=splits.by,
         chosen_by=len(scored & chosen_by),
         seeds=study.seeds,
         folds=study.folds if study.folds != "all" else (),
@@ -141,7 +151,7 @@ def conclude(
         contests=to_contests(comparisons),
         take=take,
         advice=advice,
-        notes=tuple(_notes(study, networks, splits)),
+        notes=tuple(_notes(searched, study, networks, splits)),
         at=time.strftime("%Y-%m-%d %H:%M"),
     )
 
@@ -182,7 +192,7 @@ def show_finding(finding: Finding, console: Console) -> None:
     """
     demo = ", PHANTOMS" if finding.phantom else ""
     seeds, folds = len(finding.seeds), len(finding.folds)
-    size = f"{seeds} seed{'s' * (seeds > 1)} x {folds} folds"
+    size = f"{count(seeds, 'seed')} x {count(folds, 'fold')}"
     title = f"{finding.search}, confirmed: Dice after the last epoch on {finding.patients} "
     title += f"patients, {size}{demo}"
     show_contests(title, finding.recipes, finding.contests, console)
@@ -235,7 +245,9 @@ def _finals(one: Networks) -> list[tuple[int, pd.DataFrame]]:
     return [(trial.column, trial.final) for trial in one.trials if trial.final is not None]
 
 
-def _notes(study: StudyFile, networks: Sequence[Networks], splits: Splits) -> list[str]:
+def _notes(
+    searched: StudyFile, study: StudyFile, networks: Sequence[Networks], splits: Splits
+) -> list[str]:
     found = [
         f"{one.planned - len(one.trials)} of {one.planned} trainings of the "
         f"{one.candidate.name} did not end well: patients or seeds that lack one are left out"
@@ -248,19 +260,26 @@ def _notes(study: StudyFile, networks: Sequence[Networks], splits: Splits) -> li
         found.append("two seeds leave wide intervals, as they tell little of a third; give more")
     if splits.by == "slice":
         found.append(splits.warning)
+    metric = searched.metric
+    if metric.name != "dice":
+        found.append(f"the search chose by {metric.name}; what is compared here is Dice")
     names = {one.candidate.name: one for one in networks}
     best, default = names.get(WINNER), names.get(DEFAULT)
-    if best and default and best.candidate.score is not None and best.trials:
-        found += _regression(best, default)
+    if best and default and best.trials:
+        found += _promise(best.candidate.score, default.candidate.score, metric)
     return found
 
 
-def _regression(best: Networks, default: Networks) -> list[str]:
-    """How much of what the search promised was its luck."""
-    if default.candidate.score is None or best.candidate.score is None:
+def _promise(best: float | None, default: float | None, metric: Metric) -> list[str]:
+    """What the search made of its winner, partly by luck."""
+    if best is None or default is None:
         return []
-    promised = 100 * (best.candidate.score - default.candidate.score)
-    text = f"the search promised {signed(promised)} points of its metric, best epoch on the "
+    promised = best - default
+    if metric.name in LOSSES:
+        size = f"{promised:+.3g} of {metric.name}".replace("-", "−")
+    else:
+        size = f"{signed(100 * promised)} points of {metric.name}"
+    text = f"the search promised {size} against the default, best epoch on the "
     return [f"{text}patients it chose by; that figure is too good, as it was chosen for being high"]
 
 

@@ -125,7 +125,9 @@ def _finish(
     if confirmed.splits is None or confirmed.splits.test != splits.test:
         problem = Problem("splits.json", "another test part", "that of the search")
         raise RunError(str(run / CONFIRM), [problem])
-    finding = conclude(confirmed, candidates, splits, store.index, search=run.name)
+    finding = conclude(
+        confirmed, candidates, splits, store.index, searched=view.study, search=run.name
+    )
     save_finding(run, finding)
     show_finding(finding, console)
     if wish.open_test:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from seglib.errors import Problem, RunError
-from seglib.files import write_whole
+from seglib.files import require_place, write_whole
 from tune.progress import progress_on
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tune.progress import Report
 
 __all__ = ["evaluate_folder"]
+
+_HEAD = b"case,patient,class,"
 
 
 def evaluate_folder(
@@ -59,8 +61,7 @@ def evaluate_folder(
     from tune.familiar import Familiar
     from tune.labelled_folder import find_labelled, read_settings, require_readable
 
-    if out.is_dir():
-        raise RunError("--out", [Problem(str(out), "a folder", "a file to write, as cases.csv")])
+    _require_table(out)
     settings = read_settings(overrides)
     predictor = Predictor(model, flips=flips)
     labelled = find_labelled(predictor, folder, settings)
@@ -69,7 +70,6 @@ def evaluate_folder(
     with progress_on(console) as report:
         require_readable(labelled, folder, report)
         scores, per_case = _score(predictor, labelled, familiar, report)
-    write_whole(out, per_case.to_csv(index=False))
     console.print(build_table(scores, per_case))
     for line in explain(scores, per_case):
         _say(console, line)
@@ -77,7 +77,21 @@ def evaluate_folder(
         _say(console, compared)
     for line in familiar.warnings(per_case):
         console.print(Text(line), style="bold red", soft_wrap=True)
+    write_whole(out, per_case.to_csv(index=False))
     _say(console, f"written: {out}")
+
+
+def _require_table(out: Path) -> None:
+    """The table can be written there, and nothing but such a table is written over."""
+    require_place(out, "--out", folder=False)
+    wanted = "a new file, or a table of this command"
+    if out.exists() and not out.is_file():
+        raise RunError(str(out), [Problem("--out", "no common file", wanted)])
+    if out.exists() and out.stat().st_size:
+        with out.open("rb") as file:
+            head = file.read(len(_HEAD))
+        if head != _HEAD:
+            raise RunError(str(out), [Problem("--out", "a file that is no such table", wanted)])
 
 
 def _introduce(labelled: Labelled, folder: Path, console: Console) -> None:
@@ -125,8 +139,10 @@ def _score_item(
     if loaded is None:  # it could be read a moment ago
         raise DataError(str(labelled.plan.root), problems)
     if familiar.knows_images:
+        known = predictor.model.inputs.channels
+        places = [known.index(name) for name in predictor.channels]
         for _, images in predictor.network_images(loaded, labelled.channels):
-            familiar.look(item.case, images)
+            familiar.look(item.case, images[..., places])
     pred = predictor.segment(loaded, labelled.channels)
     true = truth_planes(loaded.labels, labelled.plan.target)[:, list(labelled.order)]
     tally.update(item.case, pred, true, Grid(loaded.spacing_mm, loaded.located))

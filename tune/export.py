@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy.typing as npt
 from rich.console import Console
 
-from seglib.errors import DataError, Problem, RunError
-from seglib.files import write_whole
+from seglib.errors import DataError, Problem
+from seglib.files import require_place, write_whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,8 @@ def export_model(
         images: A folder of images to compare on; drawn ones if not given.
 
     Raises:
-        RunError: A library is missing, or what was exported says something else.
+        RunError: A library is missing, the folder can be none, or what was exported says
+            something else.
         DataError: The images cannot be read.
         UnwritableError: The place takes no more files.
     """
@@ -53,8 +54,7 @@ def export_model(
     from seglib.export import require_onnx
     from tune.card_text import card_as_text
 
-    if out.exists() and not out.is_dir():
-        raise RunError(str(out), [Problem("OUT", "a file", "a folder")])
+    require_place(out, "OUT", folder=True)
     wanted = {"onnx": [ONNX], "torch": [TORCH], "both": [ONNX, TORCH]}[format_]
     if ONNX in wanted:
         require_onnx()

@@ -51,7 +51,7 @@ class Familiar:
 
         Args:
             case: Its name.
-            images: As a store holds them.
+            images: As a store holds them, of the channels that the model looks at.
 
         Shape:
             - images: ``(N, H, W, C)``
@@ -73,7 +73,10 @@ class Familiar:
         """
         known = {}
         for case, patient in patients.items():
-            part = self._patients.get(hash_group(patient, self._salt))
+            # where a study was divided by slice, the names on the card are those of cases
+            names = (patient, case)
+            parts = [self._patients.get(hash_group(name, self._salt)) for name in names]
+            part = next((one for one in parts if one is not None), None)
             by_name = "" if part is None else f"{part} (name)"
             known[case] = self._seen.get(case) or by_name
         return known

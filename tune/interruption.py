@@ -31,11 +31,15 @@ class Interrupted(BaseException):
 class Interruption:
     """A signal seen once, or a place that takes no more files: the search winds down.
 
-    What is trained so far is kept, and the same command goes on. SIGTERM and SIGHUP, the
+    What is done so far is kept, and the same command goes on. SIGTERM and SIGHUP, the
     closed terminal, mean what SIGINT means. A second SIGINT ends the process at once.
+
+    Args:
+        kept: What the user is told of it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: str = "what is trained so far is kept") -> None:
+        self._farewell = f"\nstopping; {kept}\n".encode()
         self.exit_code = 0
         self.reason = ""
         self._listens = self._winds_down = False
@@ -68,7 +72,7 @@ class Interruption:
         self.exit_code = 128 + number
         signal.alarm(0)  # Ray's own handler, if it was there first, ends the process in 3 s
         with suppress(OSError):  # a closed terminal
-            os.write(2, b"\nstopping; what is trained so far is kept\n")
+            os.write(2, self._farewell)
         if not self._winds_down:
             raise Interrupted
 
@@ -104,16 +108,20 @@ class Interruption:
             self._winds_down = before
 
 
-def conclude_on_signal(act: Callable[[Console, Interruption], int]) -> int:
+def conclude_on_signal(
+    act: Callable[[Console, Interruption], int], interruption: Interruption | None = None
+) -> int:
     """Do what may take hours; a signal ends it in order, and the exit code says which.
 
     Args:
         act: Called with where to show things and with why to wind down; returns its exit code.
+        interruption: Notes the signals; that of a training if not given.
 
     Returns:
         The exit code.
     """
-    console, interruption, code = open_console(), Interruption(), 0
+    console, code = open_console(), 0
+    interruption = interruption or Interruption()
     try:
         with interruption.listening():
             code = act(console, interruption)

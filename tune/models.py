@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import is_zipfile
 
 from rich.console import Console
 
@@ -52,9 +53,7 @@ def find_model(choice: Choice, console: Console) -> Model:
         RunError: There is no such model; all that is wrong is listed.
     """
     source = choice.source.resolve()
-    if not source.exists():
-        wanted = "a model.pt, a run directory, or a trial's folder"
-        raise RunError(str(choice.source), [Problem("MODEL", "nothing there", wanted)])
+    _require_kind(source, choice.source)
     file = source / MODEL if (source / MODEL).is_file() else source
     if not file.is_file():
         return make_model(pick_of_folder(source, top=choice.top, folds=choice.folds), console)
@@ -67,6 +66,20 @@ def find_model(choice: Choice, console: Console) -> Model:
         _say(console, f"  {one.name}")
     _say(console, f"masks: {model.post.note}")
     return model
+
+
+def _require_kind(source: Path, given: Path) -> None:
+    """Something is there, and it is not the study file of a run that was meant."""
+    found, hint = "", ""
+    if not source.exists():
+        found = "nothing there"
+    elif not source.is_dir() and source.suffix != ".pt" and not is_zipfile(source):
+        found = "a file that is no model"
+        run = source.parent if (source.parent / "study.yaml").is_file() else None
+        hint = f"the run directory is {run}" if run is not None else ""
+    if found:
+        wanted = "a model.pt, a run directory, or a trial's folder"
+        raise RunError(str(given), [Problem("MODEL", found, wanted, hint)])
 
 
 def _pick_checkpoint(file: Path) -> Picks:

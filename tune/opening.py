@@ -24,12 +24,13 @@ from tune.conclusion import Networks, list_networks, score_patients, show_contes
 from tune.reporting.confirmation import (
     Opening,
     load_openings,
+    replace_opening,
     save_openings,
     tell_openings,
     to_contests,
 )
 from tune.reporting.evidence import RunData
-from tune.reporting.verdicts import Contender, compare_all
+from tune.reporting.verdicts import compare_all
 from tune.trial_files import LAST, trial_folder
 
 __all__ = ["open_test_part", "require_test_part"]
@@ -83,13 +84,11 @@ def open_test_part(
         raise RunError(str(run), [Problem("splits.json", "no such file", "what was confirmed")])
     openings = list(load_openings(run))
     opening = _new_opening(networks, confirmed.splits)
-    known = [one.networks for one in openings]
-    if opening.networks in known:
-        place = known.index(opening.networks)
-        opening = openings[place]
-    else:
+    known = {one.networks: one for one in openings}
+    opening = known.get(opening.networks, opening)
+    if not opening.done:
         _require_networks(confirmed.view.folder.path, networks)
-        place = len(openings)
+    if opening.networks not in known:
         openings.append(opening)
         save_openings(run, openings)
         if warning := tell_openings(openings):
@@ -99,8 +98,7 @@ def open_test_part(
         opening = _conclude(
             opening, networks, tables, store.index, num_folds=len(confirmed.study.parts)
         )
-        openings[place] = opening
-        save_openings(run, openings)
+        openings = list(replace_opening(run, opening))
     _show(opening, openings, console)
 
 
@@ -132,10 +130,15 @@ def _require_networks(run: Path, networks: Sequence[Networks]) -> None:
         for one in networks
         for trial in one.trials
         if not (trial_folder(run, trial.entry.number) / LAST).is_file()
+        and not _scores_file(run, trial.entry.number).is_file()
     ]
     if gone or not any(one.trials for one in networks):
         found = f"no last.pt of {', '.join(gone)}" if gone else "no network"
         raise RunError(str(run), [Problem("checkpoints", found, "the confirmed networks")])
+
+
+def _scores_file(run: Path, number: int) -> Path:
+    return run / "test" / f"{number}.csv"
 
 
 def _score(
@@ -150,7 +153,7 @@ def _score(
     numbers = [trial.entry.number for one in networks for trial in one.trials]
     tables = {}
     for place, number in enumerate(numbers, 1):
-        path = folder / "test" / f"{number}.csv"
+        path = _scores_file(folder, number)
         table = _read(path)
         if table is None:
             table = evaluate(trial_folder(folder, number) / LAST, store, rows).per_case
@@ -186,10 +189,7 @@ def _conclude(
         score_patients([(t.column, tables[t.entry.number]) for t in one.trials], patients)
         for one in networks
     ]
-    contenders = [
-        Contender(one.candidate.name, table, one.seconds)
-        for one, table in zip(networks, scores, strict=True)
-    ]
+    contenders = [one.contend(table) for one, table in zip(networks, scores, strict=True)]
     candidates = [one.candidate for one in networks]
     comparisons = compare_all(contenders, (), num_folds)
     recipes = [to_found(one, t, candidates) for one, t in zip(networks, scores, strict=True)]

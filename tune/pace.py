@@ -46,17 +46,9 @@ class Pace:
         self._epochs += new_epochs
         if self._num_planned is None or self._begun is None or not self._epochs:
             return
-        done = [len(e.rows) for e in entries if e.started and e.number not in lengths]
-        if not done:  # nobody knows yet how long trials will be
+        left = _epochs_left(entries, lengths, self._num_planned)
+        if left is None:
             return
-        # Trials to come are expected to be as long as those that ended, stopped ones included.
-        mean = sum(done) / len(done)
-        left = max(self._num_planned - len(done) - len(lengths), 0) * mean
-        for entry in entries:
-            if entry.number in lengths:
-                length = lengths[entry.number]
-                expected = mean if len(entry.rows) < mean else length
-                left += max(min(expected, length) - len(entry.rows), 0)
         now = self._clock()
         self._end = now + left * (now - self._begun) / self._epochs
 
@@ -83,14 +75,29 @@ def expect_seconds(entries: Sequence[Entry], num_planned: int | None) -> float |
         Seconds; None for unknown.
     """
     running = [e for e in entries if e.state == "RUNNING" and e.started]
-    done = [len(e.rows) for e in entries if e.started and e.state != "RUNNING"]
     seconds = [row["seconds"] for e in entries for row in e.rows]
-    if num_planned is None or not done or not running or not seconds:
+    if num_planned is None or not running or not seconds:
+        return None
+    lengths = {e.number: int(e.recipe["epochs"]) for e in running}
+    left = _epochs_left(entries, lengths, num_planned)
+    return None if left is None else left * sum(seconds) / len(seconds) / len(running)
+
+
+def _epochs_left(
+    entries: Sequence[Entry], lengths: Mapping[int, int], num_planned: int
+) -> float | None:
+    """Epochs of a search that are still to be trained; None before any trial has ended.
+
+    Trials to come are expected to be as long as those that ended, stopped ones included.
+    """
+    done = [len(e.rows) for e in entries if e.started and e.number not in lengths]
+    if not done:
         return None
     mean = sum(done) / len(done)
-    left = max(num_planned - len(done) - len(running), 0) * mean
-    for entry in running:
-        length = int(entry.recipe["epochs"])
-        expected = mean if len(entry.rows) < mean else length
-        left += max(min(expected, length) - len(entry.rows), 0)
-    return left * sum(seconds) / len(seconds) / len(running)
+    left = max(num_planned - len(done) - len(lengths), 0) * mean
+    for entry in entries:
+        if entry.number in lengths:
+            length = lengths[entry.number]
+            expected = mean if len(entry.rows) < mean else length
+            left += max(min(expected, length) - len(entry.rows), 0)
+    return left

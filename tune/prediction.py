@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from seglib.data.source import Loaded, name_of, read_item
 from seglib.data.unlabelled import Unlabelled, Wish, find_unlabelled
 from seglib.data.writers import write_mask
 from seglib.errors import DataError, Problem
-from seglib.files import checksum, writing
+from seglib.files import checksum, require_place, writing
 from seglib.model import Model
 from seglib.postprocess import find_labels, is_flat, restore_greys
 from seglib.predict import Predictor
@@ -29,7 +30,7 @@ __all__ = ["predict_files"]
 
 _LARGEST_IN_PNG = 2**16 - 1
 _MM3_PER_ML = 1000.0
-_UNFINISHED = re.compile(r"(?P<mask>.+)\.\d+-[0-9a-f]{8}\.tmp")
+_UNFINISHED = re.compile(r"(?P<mask>.+)\.(?P<process>\d+)-[0-9a-f]{8}\.tmp")
 
 
 def predict_files(model: Model, source: Path, out: Path, *, flips: bool, console: Console) -> None:
@@ -48,13 +49,14 @@ def predict_files(model: Model, source: Path, out: Path, *, flips: bool, console
     Raises:
         DataError: There is no image, or images do not fit the model, or files are in the way
             of masks, or some images could not be read; all faults are listed.
+        RunError: The folder for the masks can be none.
         UnwritableError: The folder takes no more files.
     """
     source, out = source.resolve(), out.resolve()
     _check_places(source, out)
     record, predictor = PredictionRecord(out), Predictor(model, flips=flips)
     notes: list[str] = []
-    found = find_unlabelled(source, _wish(predictor, source, out, record), notes)
+    found = find_unlabelled(source, _wish(predictor, out, record), notes)
     notes += _doubts(model, found)
     job = _Job(predictor, predictor.key, source if source.is_dir() else source.parent, out, record)
     waiting = job.waiting(found)
@@ -63,10 +65,10 @@ def predict_files(model: Model, source: Path, out: Path, *, flips: bool, console
     _clear_unfinished(out, {one.mask for one in found})
     began, problems = time.monotonic(), list[Problem]()
     with progress_on(console) as progress:
+        written = 0
         for number, one in enumerate(waiting, 1):
-            job.predict(one, problems)
+            written += job.predict(one, problems)
             progress(number, len(waiting), "masks")
-    written = len(waiting) - len({problem.place for problem in problems})
     console.print(
         _summary(written, len(found) - len(waiting), out, time.monotonic() - began),
         markup=False,
@@ -101,18 +103,18 @@ class _Job:
             raise DataError(str(self.out), gathered(problems))
         return waiting
 
-    def predict(self, one: Unlabelled, problems: list[Problem]) -> None:
-        """Read, segment and write; a fault of the image is added to the others."""
+    def predict(self, one: Unlabelled, problems: list[Problem]) -> bool:
+        """Read, segment and write; False for a fault of the image, added to the others."""
         state = state_of(one.item.image_files)
         loaded = read_item(one.item, self.predictor.plan(self.root, one.channels), problems)
         if loaded is None:
-            return
+            return False
         first = one.item.image_files[0]
         try:
             planes = self.predictor.segment(loaded, one.channels)
         except ValueError as error:
             problems.append(Problem(name_of(first, self.root), str(error), "8-bit images"))
-            return
+            return False
         target = self.predictor.model.inputs.target
         labels = find_labels(planes, target)
         volumes, unit = _volumes(labels, loaded, target)
@@ -134,6 +136,7 @@ class _Job:
             affine=loaded.affine,
             written=partial(self._note, line),
         )
+        return True
 
     def _note(self, line: Line, temporary: Path) -> None:
         self.record.add(replace(line, sha256=checksum(temporary)))
@@ -144,22 +147,27 @@ def _check_places(source: Path, out: Path) -> None:
     if source == out:
         found = "the folder of the images itself"
         raise DataError(str(out), [Problem("OUT", found, "a folder for the masks alone")])
-    if out.exists() and not out.is_dir():
-        raise DataError(str(out), [Problem("OUT", "a file", "a folder for the masks")])
+    require_place(out, "OUT", folder=True)
 
 
-def _wish(predictor: Predictor, source: Path, out: Path, record: PredictionRecord) -> Wish:
-    """What the model can be given; masks of an earlier call are no images."""
-    inputs, written = predictor.model.inputs, record.masks
-    inside = out.is_relative_to(source)
-    greys = inputs.target.values
+def _wish(predictor: Predictor, out: Path, record: PredictionRecord) -> Wish:
+    """What the model can be given; masks of an earlier call are no images, wherever they lie."""
+    inputs, greys = predictor.model.inputs, predictor.model.inputs.target.values
+    written, looked = set(record.masks), {out}
+
+    def left_out(path: Path) -> bool:
+        if path.parent not in looked:  # folders come before what lies in them
+            looked.add(path.parent)
+            written.update(PredictionRecord(path.parent).masks)
+        return path == out or path in written
+
     return Wish(
         channels=inputs.channels,
         seen=predictor.channels,
         flat=is_flat(inputs.layout),
         numbered=inputs.layout == "nnunet",
         wide=min(greys) < 0 or max(greys) > _LARGEST_IN_PNG,
-        left_out=lambda path: path in written or (inside and path == out),
+        left_out=left_out,
     )
 
 
@@ -197,8 +205,21 @@ def _clear_unfinished(out: Path, masks: set[str]) -> None:
         for folder in {(out / mask).parent for mask in masks}:
             for path in folder.glob("*.tmp") if folder.is_dir() else ():
                 match = _UNFINISHED.fullmatch(path.name)
-                if match and str((folder / match["mask"]).relative_to(out)) in masks:
+                if match is None or _is_alive(int(match["process"])):
+                    continue
+                if str((folder / match["mask"]).relative_to(out)) in masks:
                     path.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    """Whether such a process is at work on this machine: perhaps the same command, beside us."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _summary(written: int, there: int, out: Path, seconds: float) -> str:

@@ -122,12 +122,23 @@ def _find(given: Path) -> _Origin:
         raise RunError(str(given), [Problem("BEST", found, wanted, hint)])
     folder = RunDirectory(best.parent)
     if best.name != _BEST or not folder.study.is_file():
+        _require_one_recipe(given, best)
         return _Origin(best)
     if folds := load_study(folder.study, demo=False).folds:
         found = "what was retrained" if folds == "all" else "a confirmation"
         raise RunError(str(given), [Problem("BEST", found, "the run directory of the search")])
     taken = taken_recipe(folder.path)
     return _Origin(best, folder, taken, follows=taken is not None and given.is_dir())
+
+
+def _require_one_recipe(given: Path, best: Path) -> None:
+    """A copy of ``best.yaml`` holds one recipe; a study that searches has none that is best."""
+    study = load_study(best, demo=False)
+    if study.method == "grid" and len(study.rows) == 1:
+        return
+    hint = f"the run directory is {best.parent}" if (best.parent / _BEST).is_file() else ""
+    wanted = "a run directory, or its best.yaml"
+    raise RunError(str(given), [Problem("BEST", "a study of several recipes", wanted, hint)])
 
 
 def _request(wish: Wish, origin: _Origin) -> Request:

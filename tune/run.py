@@ -38,6 +38,10 @@ __all__ = ["run_search"]
 _SECONDS_A_SURVEY_HOLDS: Final = 60.0
 
 
+_NOBODY = Console(quiet=True)
+"""Who confirms a search says what was found; by its best epochs another recipe might win."""
+
+
 def run_search(request: Request, console: Console, interruption: Interruption | None = None) -> int:
     """Prepare the data, run or continue the search, write and show what it found.
 
@@ -86,7 +90,8 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         has_more = ledger.has_more()
         code = _train(ledger, job, folder, console, interruption=interruption, quota=quota)
         # after 1 why is said; who is to mend it looks for nothing else
-        if code == 1 or not _conclude(ledger, folder, store, console):
+        shown = console if request.folder is None else _NOBODY
+        if code == 1 or not _conclude(ledger, folder, store, shown):
             return code or 1
         _add_report(request, folder, console, code)
         if code < 128 and has_more:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from seglib.data.splits import Splits
 from seglib.errors import RunError
 from seglib.recipe import Recipe
 from tests.tune.test_ledger import open_ledger, play
-from tune.candidates import choose_candidates, write_study
+from tune.candidates import choose_candidates, list_chosen, write_study
 from tune.ledger import Ledger
 from tune.study import StudyFile
 from tune.study_file import load_study
@@ -103,3 +105,11 @@ def test_candidates_of_different_networks_are_points_of_one_study(study_path: Pa
     wanted = [entry.recipe for entry in ledger.entries()]
     assert sorted(map(str, trained)) == sorted(map(str, wanted))
     assert len({recipe["architecture"] for recipe in trained}) == 2
+
+
+def test_search_over_folds_chose_by_the_patients_of_each(study_path: Path) -> None:
+    folds = (("a", "d"), ("b",), ("c", "e"))
+    splits = Splits(("a", "b", "c"), ("d", "e"), ("f",), folds, "patient", 7)
+    study = load_study(study_path, demo=False)
+    for of_study, chosen in (((0, 2), "adce"), ((1,), "b"), ((), "de"), ("all", "de")):
+        assert list_chosen(replace(study, folds=of_study), splits) == set(chosen)

@@ -13,8 +13,8 @@ from tune.card_text import card_as_text
 TINY = Recipe(base_filters=2, depth=1)
 CARD = {
     "study": {"name": "<b>mine</b>"},
-    "score": {"metric": "dice", "value": 0.81234, "cases": 7},
-    "data": {"key": "k123", "cases": 9, "notes": []},
+    "score": {"metric": "dice", "value": 0.81234, "patients": 6, "cases": 7},
+    "data": {"key": "k123", "patients": 8, "cases": 9, "notes": []},
     "patients": {"salt": "k123", "num_trained": 5, "trained": ["00ffee"]},
     "images": {"trained": ["00aabb"]},
     "limits": ["Only *phantoms*."],
@@ -36,7 +36,9 @@ def test_page_says_what_goes_in_and_what_comes_out() -> None:
         "all 2 alike",
         "- one file",
         "- value: 0.8123",
+        "- patients: 6",
         "- cases: 7",
+        "- patients: 8",
         "`k123`",
         "patients trained on: 5",
     ):

@@ -69,6 +69,7 @@ def test_confirmation_survives_its_death_and_opens_the_test_part_as_often_as_it_
     assert load_finding(searched) is None
 
     assert main(["confirm", str(searched), *WORDS]) == 0
+    assert "best: " not in capsys.readouterr().out  # a winner by its best epochs is none here
     entries = _entries(run)
     assert [e.state for e in entries] == ["COMPLETE"] * 8
     assert {n: entries[n] for n in before} == before  # nothing was trained twice

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from seglib.data.phantom import write_phantoms
-from seglib.errors import DataError, RunError
+from seglib.errors import DataError, RunError, UnwritableError
 from seglib.evaluate import SURFACE_TOLERANCE
 from seglib.image_digests import digest_image
 from seglib.model import Model
@@ -125,8 +125,40 @@ def test_nothing_is_written_where_a_file_has_faults(
     with pytest.raises(DataError, match="2 problems"):
         evaluated(model, folder, tmp_path / "cases.csv")
     assert not (tmp_path / "cases.csv").exists()
-    with pytest.raises(RunError, match="a folder ; wanted a file to write"):
+    with pytest.raises(RunError, match="a folder ; wanted a file"):
         evaluated(model, lungs, folder)
+
+
+def test_only_a_table_of_this_command_is_written_over(
+    model: Model, lungs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "cases.csv"
+    out.write_text("patient,age\n1,70\n")
+    with pytest.raises(RunError, match="a file that is no such table"):
+        evaluated(model, lungs, out)
+    assert out.read_text() == "patient,age\n1,70\n"
+    out.unlink()
+    evaluated(model, lungs, out)
+    first = out.read_text()
+    out.write_text(first.replace("0", "9"))
+    evaluated(model, lungs, out)
+    assert out.read_text() == first
+
+
+def test_scores_are_shown_though_the_table_cannot_be_written(
+    model: Model, lungs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UnwritableError("cases.csv", "the disk is full")
+
+    monkeypatch.setattr("tune.evaluation.write_whole", refuse)
+    console = Console(file=io.StringIO(), width=80)
+    with pytest.raises(UnwritableError):
+        evaluate_folder(
+            model, lungs, tmp_path / "c.csv", overrides=(), flips=False, console=console
+        )
+    assert isinstance(console.file, io.StringIO)
+    assert "left_lung" in console.file.getvalue()
 
 
 @pytest.mark.slow

@@ -54,6 +54,13 @@ def test_images_are_known_under_any_name_and_the_worst_counts() -> None:
     }
 
 
+def test_where_slices_were_divided_the_card_names_cases() -> None:
+    assert Familiar(card()).by_case({"anna": "p1", "else": "p2"}) == {
+        "anna": "trained (name)",
+        "else": "",
+    }
+
+
 def test_what_is_known_is_said_with_the_number_of_patients() -> None:
     familiar = Familiar(card())
     said = familiar.warnings(

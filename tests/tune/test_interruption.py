@@ -33,6 +33,16 @@ def test_signal_is_only_noted_while_a_block_looks_for_it(kind: signal.Signals) -
     assert interruption.exit_code == 128 + kind
 
 
+def test_what_is_kept_is_said_in_words_of_the_command(capfd: pytest.CaptureFixture[str]) -> None:
+    for interruption in (Interruption(), Interruption("the masks stay")):
+        with interruption.winding_down():
+            interruption.note(signal.SIGTERM, None)
+    told = capfd.readouterr().err.split("\n")
+    assert [line for line in told if line] == [
+        "stopping; what is trained so far is kept", "stopping; the masks stay",
+    ]  # fmt: skip
+
+
 def test_handlers_are_what_they_were_afterwards() -> None:
     before = [signal.getsignal(kind) for kind in KINDS]
     interruption = Interruption()

@@ -66,7 +66,8 @@ def test_best_of_a_run_is_the_first_of_its_leaderboard(run, find) -> None:
     (member,) = model.members
     assert all(torch.equal(member.weights[name], state["model"][name]) for name in state["model"])
     assert f"model: trial {number} of tiny, epoch {len(state['rows'])} of 2" in said
-    assert "tuned on 2 validation cases" in model.post.note
+    assert "not tuned on 2 validation cases: fewer than 3 patients" in model.post.note
+    assert set(model.post.thresholds) == {0.5}
     assert model.card["score"]["value"] == state["rows"][-1]["score"]
     assert json.loads(json.dumps(dict(model.card))) == model.card
 
@@ -147,6 +148,8 @@ def test_folds_of_a_confirmation_are_tuned_on_patients_new_to_each(run, find) ->
     assert [one["epoch"] for one in model.card["members"]] == [1, 1, 1]
     assert "tuned on 6 validation cases" in model.post.note  # all but the locked two
     assert model.card["score"]["patients"] == 6
+    mixed, _ = find(run.path / "confirm", top=2)  # who validated the one has trained the other
+    assert "not tuned: no patients are left" in mixed.post.note
     of_folder, _ = find(run.path / "confirm")
     assert of_folder.card == model.card
     shutil.rmtree(run.path / "confirm" / "trials" / "1" / "checkpoint")
@@ -155,6 +158,16 @@ def test_folds_of_a_confirmation_are_tuned_on_patients_new_to_each(run, find) ->
     shutil.rmtree(run.path / "confirm")
     with pytest.raises(RunError, match="found a run that was not confirmed"):
         find(run.path, folds=True)
+
+
+def test_study_file_and_cut_file_are_told_apart(find, tmp_path: Path) -> None:
+    (tmp_path / "cut.pt").write_bytes(b"PK")
+    with pytest.raises(RunError, match=r"cut.pt: found a damaged checkpoint"):
+        find(tmp_path / "cut.pt")
+    study = tmp_path / "study.yaml"
+    study.write_text(TINY_STUDY)
+    with pytest.raises(RunError, match=f"found a file that is no model .*(?s:.*){tmp_path}"):
+        find(study)
 
 
 @pytest.mark.slow
@@ -178,7 +191,7 @@ def test_trial_and_checkpoint_and_file_are_models_of_one_network(run, find) -> N
     [
         (lambda path: None, "nothing there ; wanted a model.pt, a run directory"),
         (lambda path: path.mkdir(), "a folder without study.yaml"),
-        (lambda path: path.write_text("no model"), "a damaged checkpoint"),
+        (lambda path: path.write_text("no model"), "a file that is no model"),
     ],
 )
 def test_what_is_no_model_is_refused(make, said, tmp_path, find) -> None:

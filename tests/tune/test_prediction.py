@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from seglib.checkpoint import load_checkpoint
 from seglib.data.readers import read_array, read_mask
 from seglib.data.source import read_item
 from seglib.data.unlabelled import Wish, find_unlabelled
+from seglib.errors import DataError, RunError
 from seglib.fit import fit
 from seglib.model import InputSpec, Member, Model, PostProcess
 from seglib.predict import Predictor
@@ -23,6 +26,7 @@ from tests.seglib.data.dicom_files import write_series
 from tests.seglib.data.sources import save_picture, write_patient, write_volume
 from tests.seglib.networks_of_chance import BINARY, LUNGS, REGIONS, input_spec, model_of
 from tests.tune.predicted import grey_picture, masks_in, predict, refused
+from tune.prediction import predict_files
 
 TINY = Recipe(base_filters=2, depth=1, precision="fp32")
 MRI = input_spec(
@@ -58,6 +62,28 @@ def test_a_brats_folder_becomes_masks_with_brats_labels(tmp_path):
         found |= set(read_mask(tmp_path / "out" / name).array.ravel().tolist())
     assert found <= {0, 1, 2, 4}
     assert len(found) > 1
+
+
+def test_a_case_with_two_torn_files_is_one_mask_less(tmp_path):
+    write_patient(tmp_path / "in", 1)
+    folder = write_patient(tmp_path / "in", 2)
+    for name in ("flair", "t1ce"):
+        (path,) = folder.glob(f"*_{name}.nii.gz")
+        path.write_bytes(path.read_bytes()[:60])
+    console = Console(width=200, file=io.StringIO())
+    with pytest.raises(DataError, match="1 problem"):
+        predict_files(
+            model_of(MRI, TINY), tmp_path / "in", tmp_path / "out", flips=False, console=console
+        )
+    assert "1 mask written to" in console.file.getvalue()
+
+
+def test_a_place_that_can_hold_no_masks_is_refused_at_once(tmp_path):
+    path = grey_picture(tmp_path / "x.png")
+    with pytest.raises(RunError, match=r"OUT: found a file ; wanted a folder"):
+        predict(model_of(input_spec(), TINY), tmp_path, path)
+    with pytest.raises(RunError, match=r"OUT: found .*Not a directory"):
+        predict(model_of(input_spec(), TINY), path, path / "masks")
 
 
 def test_what_is_written_is_what_the_predictor_says(tmp_path):

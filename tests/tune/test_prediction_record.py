@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import replace
 
@@ -73,18 +74,28 @@ def test_masks_never_go_where_images_are(tmp_path):
         "OUT: found the folder of the images itself"
     )
     assert refused(model, source, source)[0].startswith("OUT: found the folder of the images")
-    assert refused(model, tmp_path, source) == ["OUT: found a file ; wanted a folder for the masks"]
     assert refused(model, source, tmp_path)[0].startswith("a.png: found a file that is not of this")
+
+
+def test_masks_of_another_call_are_no_images_wherever_they_lie(tmp_path):
+    for name in ("a.png", "deep/b.png"):
+        grey_picture(tmp_path / "in" / name)
+    model = model_of(input_spec(), TINY)
+    predict(model, tmp_path / "in", tmp_path / "in" / "one")
+    predict(model, tmp_path / "in", tmp_path / "in" / "two")
+    expected = ["a.png", "deep/b.png", "predictions.jsonl"]
+    assert masks_in(tmp_path / "in" / "one") == masks_in(tmp_path / "in" / "two") == expected
 
 
 def test_what_a_killed_process_left_is_cleared_and_nothing_else(tmp_path):
     source, out = grey_picture(tmp_path / "a.png"), tmp_path / "out"
     out.mkdir()
-    for name in ("a.png.123-0a1b2c3d.tmp", "mine.tmp", "other.png.123-0a1b2c3d.tmp"):
+    other, alive = "other.png.99999999-0a1b2c3d.tmp", f"a.png.{os.getppid()}-0a1b2c3d.tmp"
+    for name in ("a.png.99999999-0a1b2c3d.tmp", "mine.tmp", other, alive):
         (out / name).touch()
     (out / "predictions.jsonl").write_text('[1]\n{"mask": []}\n{"mask": "a.p')
     predict(model_of(input_spec(), TINY), source, out)
-    assert masks_in(out) == ["a.png", "mine.tmp", "other.png.123-0a1b2c3d.tmp", "predictions.jsonl"]
+    assert masks_in(out) == sorted(["a.png", alive, "mine.tmp", other, "predictions.jsonl"])
     assert "0 masks written" in predict(model_of(input_spec(), TINY), source, out)
 
 

@@ -240,6 +240,9 @@ def test_folder_without_a_best_recipe_is_refused(tmp_path: Path, asked: list[Req
         retrain_best(Wish(tmp_path), Console(quiet=True))
     with pytest.raises(RunError, match="BEST: found nothing there"):
         retrain_best(Wish(tmp_path / "none"), Console(quiet=True))
+    (tmp_path / "study.yaml").write_text(TINY_STUDY)
+    with pytest.raises(RunError, match="BEST: found a study of several recipes"):
+        retrain_best(Wish(tmp_path / "study.yaml"), Console(quiet=True))
     assert asked == []
 
 

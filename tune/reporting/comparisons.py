@@ -83,7 +83,8 @@ def _conditions(run: RunData) -> str:
     """What must be the same: images, split, and where chance starts from."""
     if run.splits is None or not run.data.get("key"):
         return run.name
-    same = (run.data["key"], run.splits.by, run.splits.train, run.splits.val, run.study.seed)
+    same = (run.data["key"], run.splits.by, run.splits.train, run.splits.val, run.study.seed,
+            run.study.parts, run.splits.folds if run.study.folds else ())  # fmt: skip
     return json.dumps(same)
 
 

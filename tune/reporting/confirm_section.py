@@ -16,6 +16,7 @@ from tune.reporting.confirmation import (
     tell_openings,
 )
 from tune.reporting.evidence import RunData
+from tune.reporting.words import count
 
 __all__ = ["view_confirm"]
 
@@ -36,35 +37,48 @@ def view_confirm(run: RunData) -> dict[str, Any] | None:
     finding, openings = load_finding(folder), load_openings(folder)
     if finding is None and not openings:
         return None
-    count = len(openings)
+    num_openings = len(openings)
     return {
         "warning": tell_openings(openings),
+        "unopened": _say_unopened(run) if not openings else "",
         "openings": [
-            _view_opening(one, f" ({place} of {count})" if count > 1 else "")
+            _view_opening(one, f" ({place} of {num_openings})" if num_openings > 1 else "")
             for place, one in enumerate(openings, 1)
         ],
         **({"advice": "", "notes": ()} if finding is None else _view_finding(finding)),
     }
 
 
+def _say_unopened(run: RunData) -> str:
+    if run.splits is not None and not run.splits.test:
+        return "No part of the data was locked away, so there is no test to open."
+    return "The locked test part was not opened."
+
+
 def _view_finding(finding: Finding) -> dict[str, Any]:
-    seeds, folds = _count(len(finding.seeds), "seed"), _count(len(finding.folds), "fold")
+    seeds, folds = count(len(finding.seeds), "seed"), count(len(finding.folds), "fold")
     epochs = " or ".join(map(str, finding.epochs))
-    patients = _count(finding.patients, "patient")
+    patients = count(finding.patients, "patient")
     how = (
         f"Each recipe was trained anew under {seeds} with {folds}, for {epochs} epochs, and none "
-        f"was stopped early. Each of {patients} was scored by networks that had not seen it, after "
-        "the last epoch. Intervals are for other trainings and other patients at once: a bootstrap "
-        "over seeds and patients, or crossed random effects where these are wider, as few seeds "
-        f"tell little. p is corrected for {_count(len(finding.contests), 'comparison')}. "
+        f"was stopped early. {_say_scored(finding, patients)}, after the last epoch. Intervals "
+        "are for other trainings and other patients at once: a bootstrap over seeds and patients, "
+        "or crossed random effects where these are wider, as few seeds "
+        f"tell little. p is corrected for {count(len(finding.contests), 'comparison')}. "
     )
-    if finding.chosen_by:
+    if 0 < finding.chosen_by == finding.patients:
+        how += (
+            "By all of these patients the search chose its winner, so on them it looks better than "
+            "it is, and no difference counts here: only the locked test part could show one."
+        )
+    elif finding.chosen_by:
         how += (
             f"By {finding.chosen_by} of these patients the search chose its winner, so on them it "
             "looks better than it is: a difference counts only if it holds without them, too."
         )
     return {
-        "title": f"Dice after the last epoch on {patients}, {seeds} × {folds}",
+        "title": f"Dice after the last epoch on {patients}, {seeds} × {folds}"
+        + (", ± SD over seeds" if len(finding.seeds) > 1 else ""),
         "how": how,
         "advice": finding.advice[:1].upper() + finding.advice[1:] + ".",
         "notes": finding.notes,
@@ -73,16 +87,22 @@ def _view_finding(finding: Finding) -> dict[str, Any]:
     }
 
 
+def _say_scored(finding: Finding, patients: str) -> str:
+    if finding.by == "slice":
+        return f"Slices of {patients} were scored by networks that had seen OTHERS of the patient"
+    return f"Each of {patients} was scored by networks that had not seen it"
+
+
 def _view_opening(opening: Opening, which: str) -> dict[str, Any]:
-    networks = _count(opening.num_networks, "confirmed network")
-    how = f"{_count(opening.patients, 'patient')}, scored by {networks} after their last epoch. "
+    networks = count(opening.num_networks, "confirmed network")
+    how = f"{count(opening.patients, 'patient')}, scored by {networks} after their last epoch. "
     how += "A patient’s Dice under a seed is the mean over the networks of all folds."
     if not opening.done:
         how = "It was begun, and not finished: segtune confirm with --open-test goes on."
     return {
         "head": f"The locked test part, opened {opening.at} by {opening.by}{which}",
         "how": how,
-        "title": f"Dice on {_count(opening.patients, 'patient')} of the test part",
+        "title": f"Dice on {count(opening.patients, 'patient')} of the test part",
         "recipes": [_view_recipe(one) for one in opening.recipes],
         "contests": [_view_contest(one) for one in opening.contests],
     }
@@ -111,7 +131,3 @@ def _view_contest(one: Contest) -> dict[str, Any]:
         "holds": one.holds,
         "p": p,
     }
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"

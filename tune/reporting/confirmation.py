@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -24,6 +24,7 @@ __all__ = [
     "known",
     "load_finding",
     "load_openings",
+    "replace_opening",
     "save_finding",
     "save_openings",
     "tell_openings",
@@ -96,6 +97,7 @@ class Finding(_Record):
     study: str
     phantom: bool
     patients: int
+    by: Literal["patient", "slice"] = "patient"
     chosen_by: int
     seeds: tuple[int, ...]
     folds: tuple[int, ...]
@@ -183,6 +185,28 @@ def save_openings(run: Path, openings: Sequence[Opening]) -> None:
     """
     content = TypeAdapter(tuple[Opening, ...]).dump_json(tuple(openings), indent=1)
     write_whole(run / _OPENINGS, content.decode() + "\n")
+
+
+def replace_opening(run: Path, opening: Opening) -> tuple[Opening, ...]:
+    """Write an opening that has its figures now in its place.
+
+    Scoring takes a while, and another confirmation may have opened the test part meanwhile,
+    so the record is read anew.
+
+    Args:
+        run: The run directory of the search.
+        opening: Known by its networks.
+
+    Returns:
+        All openings.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    before = load_openings(run)
+    openings = tuple(opening if one.networks == opening.networks else one for one in before)
+    save_openings(run, openings)
+    return openings
 
 
 def load_openings(run: Path) -> tuple[Opening, ...]:

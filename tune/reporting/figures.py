@@ -153,7 +153,7 @@ def draw_cases(scores: Mapping[str, pd.Series[float]], alt: str) -> Drawing:
         axes.set_ylim(len(scores) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel("Dice of a case, last epoch, mean over seeds")
+        axes.set_xlabel("Dice of a case, last epoch, mean over trainings")
         return draw(figure, alt)
 
 

@@ -58,7 +58,12 @@ def show_progress(runs: Sequence[RunData]) -> Progress | None:
     training = sum(entry.state == "RUNNING" for entry in entries)
     if not training:
         return None
-    planned = [run.study.num_planned for run in runs]
+    # a trial that goes on from another one comes on top of those planned
+    planned = [
+        None if run.study.num_planned is None
+        else run.study.num_planned + sum(e.extends is not None for e in run.view.entries)
+        for run in runs
+    ]  # fmt: skip
     ended = [
         entry
         for run in runs
@@ -105,7 +110,7 @@ def show_tiles(
 def _score_tiles(run: RunData, board: Leaderboard) -> list[Tile]:
     """The best trial and what it gained; in a grid the points are compared instead."""
     first = next((line for line in board.lines if line.rank == 1), None)
-    if first is None:
+    if first is None or board.num_folds > 1:  # the best of many folds had the easiest patients
         return []
     what = f"Best {board.metric}"
     told = f"trial {first.number}, epoch {first.best_epoch}"

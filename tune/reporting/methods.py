@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tune.reporting.ablation import Effect
 from tune.reporting.evidence import RunData
@@ -105,15 +105,11 @@ def _say_training(run: RunData, *, named: bool) -> str:
     epochs = sorted({str(point.recipe.get("epochs", "?")) for point in run.points})
     text = f"{run.name}: " if named else ""
     times = f"{len(seeds)} times, once under each seed" if len(seeds) > 1 else "once"
-    if folds := run.study.folds:
-        times += " with each fold" if folds != "all" else " on training and validation part"
+    if (folds := run.study.folds) and folds != "all":
+        times += f" with each of {count(len(folds), 'fold')}"
     text += f"each recipe was trained {times}, for {' or '.join(epochs) or '?'} epochs"
     if train and val:
-        text += (
-            f" on {count(train['cases'], 'case')} ({count(train['slices'], 'slice')} of "
-            f"{count(train['patients'], 'patient')}) and scored on {count(val['cases'], 'case')} "
-            f"({count(val['slices'], 'slice')} of {count(val['patients'], 'patient')})"
-        )
+        text += _say_parts(run, train, val)
     if run.splits is not None:
         text += f", divided by {run.splits.by}"
     text += "."
@@ -125,6 +121,24 @@ def _say_training(run: RunData, *, named: bool) -> str:
             "independent, so they are somewhat too narrow."
         )
     return text if named else text[0].upper() + text[1:]
+
+
+def _say_parts(run: RunData, train: Mapping[str, int], val: Mapping[str, int]) -> str:
+    """What was trained on and what scores."""
+    both = {name: train[name] + val[name] for name in train}
+    if run.study.folds == "all":
+        return f" on {_say_size(both)}, and scored on {_say_size(val)} of these, which it has seen"
+    if run.study.folds:
+        size = "" if run.splits is None or run.splits.fold_trains else f" of {_say_size(both)}"
+        return f"; each fold{size} is scored by the networks that were trained on the others"
+    return f" on {_say_size(train)} and scored on {_say_size(val)}"
+
+
+def _say_size(part: Mapping[str, int]) -> str:
+    return (
+        f"{count(part['cases'], 'case')} ({count(part['slices'], 'slice')} of "
+        f"{count(part['patients'], 'patient')})"
+    )
 
 
 def _say_statistics(runs: Sequence[RunData], effects: Sequence[Effect]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from seglib.recipe import Recipe
 from seglib.work import EpochCost
 from tune.class_costs import settle_costs
@@ -214,7 +216,7 @@ def _from_first_epochs(run: RunData) -> PriceRecord | None:
     first = [e for e in run.view.entries if e.rows and e.extends is None][: scene.slots]
     measured: dict[int, tuple[EpochCost, ...]] = {}
     for entry in first:
-        name = cost_class(scene.settle(Recipe(**entry.recipe)))
+        name = _class_of(scene, entry)
         if name in classes:
             number = list(classes).index(name)
             measured[number] = (*measured.get(number, ()), _as_cost(entry.rows[0]))
@@ -237,6 +239,14 @@ def _from_first_epochs(run: RunData) -> PriceRecord | None:
         each=each,
         figures=to_figures(outcomes, each=each),
     )
+
+
+def _class_of(scene: Scene, entry: Entry) -> str:
+    """Empty for a recipe of another version: a report is made of its trials all the same."""
+    try:
+        return cost_class(scene.settle(Recipe(**entry.recipe)))
+    except ValidationError:
+        return ""
 
 
 def _scene(run: RunData, start: Mapping[str, Any]) -> Scene | None:

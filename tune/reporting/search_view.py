@@ -150,8 +150,10 @@ def view_costs(board: Leaderboard, show: Show) -> Costs | None:
         show: What to do with a drawing.
 
     Returns:
-        Nothing below two complete trials.
+        Nothing below two complete trials, or where trials were scored on different patients.
     """
+    if board.num_folds > 1:
+        return None
     drawings, titles, most = [], _titles(board), 0
     for field, label, write in COSTS:
         lines = paid(board, field)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from seglib.cost import count_parameters
@@ -92,7 +93,7 @@ def point_rows(run: RunData) -> list[PointRow]:
     for point in _order(run):
         # until one is complete, what there is so far
         scored = point.complete or [trial for trial in point.trials if trial.entry.rows]
-        last = [last_figures(trial) for trial in scored if trial.complete]
+        last = _last_of_seeds(point.complete)
         rows.append(_point_row(run, point, scored, last))
         classes = list(dict.fromkeys(name for figures in last for name in figures if name != ALL))
         rows += [_class_row(name, last) for name in classes if len(classes) > 1]
@@ -121,7 +122,7 @@ def num_parameters(run: RunData, recipe: Mapping[str, object]) -> int | None:
 
 
 def last_dice(point: PointData) -> float:
-    """Dice after the last epoch: mean over cases, classes and complete trials.
+    """Dice after the last epoch: mean over cases, classes and seeds.
 
     Args:
         point: The point.
@@ -129,7 +130,7 @@ def last_dice(point: PointData) -> float:
     Returns:
         The figure of the main table; NaN without a complete trial.
     """
-    return _mean([last_figures(trial)[ALL]["dice"] for trial in point.complete])
+    return _mean([figures[ALL]["dice"] for figures in _last_of_seeds(point.complete)])
 
 
 def as_memory(megabytes: float) -> str:
@@ -145,11 +146,31 @@ def _order(run: RunData) -> Sequence[PointData]:
 
     def rank(point: PointData) -> tuple[bool, float]:
         """Those with a complete trial before the others; each by Dice, the last or the best."""
-        last = [last_figures(trial)[ALL]["dice"] for trial in point.complete]
+        last = [figures[ALL]["dice"] for figures in _last_of_seeds(point.complete)]
         rows = [row.get("dice", 0.0) for trial in point.trials for row in trial.entry.rows]
         return bool(last), max(last or rows, default=0.0)
 
     return sorted(run.points, key=rank, reverse=True)
+
+
+def _by_seed(trials: Sequence[TrialData]) -> list[list[TrialData]]:
+    """Each trial by itself; with folds those of a seed together, who share no patient."""
+    if not any(isinstance(trial.entry.fold, int) for trial in trials):
+        return [[trial] for trial in trials]
+    parts: dict[int, list[TrialData]] = {}
+    for trial in trials:
+        parts.setdefault(trial.column, []).append(trial)
+    return list(parts.values())
+
+
+def _last_of_seeds(trials: Sequence[TrialData]) -> list[dict[str, dict[str, float]]]:
+    """Figures after the last epoch of each seed, with folds over the cases of all of them."""
+    found = []
+    for part in _by_seed(trials):
+        finals = [trial.final for trial in part if trial.final is not None]
+        whole = pd.concat(finals, ignore_index=True) if len(finals) > 1 else part[0].final
+        found.append(last_figures(replace(part[0], final=whole)))
+    return found
 
 
 def _point_row(
@@ -158,7 +179,10 @@ def _point_row(
     scored: list[TrialData],
     last: list[dict[str, dict[str, float]]],
 ) -> PointRow:
-    best = [(best_row(run.study, trial.entry) or {}).get("dice", math.nan) for trial in scored]
+    best = [
+        _mean([(best_row(run.study, trial.entry) or {}).get("dice", math.nan) for trial in part])
+        for part in _by_seed(scored)
+    ]
     memory = [row["peak_memory_mb"] for trial in scored for row in trial.entry.rows]
     seconds = [trial.seconds for trial in point.complete]
     count = num_parameters(run, point.recipe)

@@ -102,6 +102,7 @@ class Leaderboard:
         num_cases: Cases behind the scores; 0 where none is known.
         ends: Smallest and largest score of the intervals, for drawing them.
         minimise: Is less better?
+        num_folds: On whose cases trials were scored, each on those of its own.
     """
 
     lines: tuple[TrialLine, ...]
@@ -110,6 +111,7 @@ class Leaderboard:
     num_cases: int
     ends: tuple[float, float]
     minimise: bool
+    num_folds: int
 
     def place(self, value: float) -> float:
         """Where a score lies between the ends, in percent."""
@@ -144,6 +146,7 @@ def list_trials(run: RunData) -> Leaderboard:
         num_cases=max(cases, default=0),
         ends=_ends(scored),
         minimise=minimise,
+        num_folds=len(run.study.parts),
     )
 
 
@@ -194,6 +197,8 @@ def _name(point: PointData, trial: TrialData) -> str:
     told = [] if point.name == f"trial {entry.number}" else [point.name]
     if entry.seed is not None:
         told.append(f"seed {entry.seed}")
+    if entry.fold is not None:
+        told.append(f"fold {entry.fold}")
     if entry.origin in ("default", "point") and not told:
         told.append(entry.origin)
     if entry.extends is not None:

@@ -8,7 +8,7 @@ holds on all patients and on those that the search did not choose by.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,11 +35,18 @@ class Contender:
         name: As the confirmation calls it.
         scores: Dice of the last epoch: a row per patient, a column per seed.
         seconds: Mean time of a training.
+        seconds_error: Standard error of that mean: other work on a machine makes it uncertain.
     """
 
     name: str
     scores: pd.DataFrame
     seconds: float
+    seconds_error: float = 0.0
+
+    def is_cheaper(self, other: Contender) -> bool:
+        """Does it clearly take less time than another one?"""
+        beyond = 2 * math.hypot(self.seconds_error, other.seconds_error)
+        return self.seconds <= min(_CHEAPER * other.seconds, other.seconds - beyond)
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,7 @@ class Comparison:
         unseen: The same on those that the search did not choose by; None where there are none.
         num_folds: In which the networks were trained; 1 where patients were not divided so.
         p_holm: The larger p value of both, corrected for all comparisons.
+        none_unseen: Did the search choose by each of these patients? Then nothing can hold.
     """
 
     name: str
@@ -84,10 +92,13 @@ class Comparison:
     unseen: Part | None
     num_folds: int
     p_holm: float = math.nan
+    none_unseen: bool = False
 
     @property
     def p(self) -> float:
         """The larger p value: a difference must hold on all patients and on the unseen."""
+        if self.none_unseen:
+            return math.nan
         ps = [self.whole.interval.p, *([] if self.unseen is None else [self.unseen.interval.p])]
         return math.nan if any(map(math.isnan, ps)) else max(ps)
 
@@ -113,7 +124,8 @@ class Comparison:
     def verdict(self) -> str:
         """The finding in a sentence."""
         found, other = self.whole.interval, _the(self.other)
-        size = f"{self.whole.num_patients} patients, {self.whole.num_seeds} seeds"
+        patients, seeds = self.whole.num_patients, self.whole.num_seeds
+        size = f"{_count(patients, 'patient')}, {_count(seeds, 'seed')}"
         size += f" x {self.num_folds} folds" if self.num_folds > 1 else ""
         if self.holds:
             low, high = sorted((abs(found.low), abs(found.high)))
@@ -131,6 +143,8 @@ class Comparison:
         )
 
     def _why_not(self) -> str:
+        if self.none_unseen:
+            return "it may come from choosing, as the search chose by each of these patients"
         if self.unseen is not None and not self.unseen.interval.separable:
             return "it may come from choosing"
         return "too little for so many comparisons (Holm)"
@@ -174,7 +188,9 @@ def compare_all(
         whole = _part(one, other, (), draws=draws)
         unseen = _part(one, other, chosen_by, draws=draws) if apart else None
         if whole is not None:
-            found.append(Comparison(one.name, other.name, whole, unseen, num_folds))
+            missing = apart and unseen is None
+            pair = Comparison(one.name, other.name, whole, unseen, num_folds, none_unseen=missing)
+            found.append(pair)
     corrected = adjust_holm([one.p for one in found])
     return tuple(replace(one, p_holm=p) for one, p in zip(found, corrected, strict=True))
 
@@ -191,17 +207,17 @@ def recommend(
     Returns:
         Its name and a sentence; both say that nothing is known where nothing was compared.
     """
-    seconds = {one.name: one.seconds for one in contenders if not one.scores.empty}
+    known = {one.name: one for one in contenders if not one.scores.empty}
     if not comparisons:
         return "", "nothing could be compared"
-    base = DEFAULT if DEFAULT in seconds else WINNER
+    base = DEFAULT if DEFAULT in known else WINNER
     by = {(one.name, one.other): one for one in comparisons}
-    better = [name for name in seconds if (name, base) in by and by[name, base].is_better]
+    better = [name for name in known if (name, base) in by and by[name, base].is_better]
     if not better:
-        worse = [name for name in seconds if (name, base) in by and by[name, base].is_worse]
-        alike = [name for name in seconds if name not in worse]
+        worse = [name for name in known if (name, base) in by and by[name, base].is_worse]
+        alike = [name for name in known if name not in worse]
         reason = f"nothing is separably better than {_the(base)}"
-        taken, text = _cheapest(alike, base, seconds, reason)
+        taken, text = _cheapest([known[name] for name in alike], known[base], reason)
         return taken, text + _ask_for_more(comparisons)
     first = WINNER if WINNER in better else better[0]
     ahead = [name for name in better if (name, first) in by and by[name, first].is_better]
@@ -211,12 +227,17 @@ def recommend(
     if first == WINNER:
         worse = [name for name in better if (name, first) in by and by[name, first].is_worse]
         alike = [name for name in better if name not in worse]
-        return _cheapest(alike, first, seconds, reason)
+        return _cheapest([known[name] for name in alike], known[first], reason)
     return first, f"take {_the(first)}: {reason}"
 
 
 def _ask_for_more(comparisons: Sequence[Comparison]) -> str:
-    """Where nothing was found because too little was trained, that must be said."""
+    """Where nothing could be found, or too little was trained for it, that must be said."""
+    if any(one.none_unseen for one in comparisons):
+        return (
+            "; as the search chose by each of these patients, only the locked test part can show "
+            "a gain: --open-test"
+        )
     found = [one.whole.interval for one in comparisons if one.whole.interval.known]
     half = max(((one.high - one.low) / 2 for one in found), default=0.0)
     if half <= _WIDE:
@@ -224,17 +245,17 @@ def _ask_for_more(comparisons: Sequence[Comparison]) -> str:
     return f"; but an interval of ±{half:.0f} points tells little: more --seeds would tell more"
 
 
-def _cheapest(
-    alike: Sequence[str], first: str, seconds: Mapping[str, float], reason: str
-) -> tuple[str, str]:
+def _cheapest(alike: Sequence[Contender], first: Contender, reason: str) -> tuple[str, str]:
     """The cheapest of recipes that cannot be told apart; the first where none is much cheaper."""
-    cheapest = min(alike, key=lambda name: seconds[name])
-    if seconds[cheapest] > _CHEAPER * seconds[first]:
-        return first, f"take {_the(first)}: {reason}" + (
-            ", and none that is as good is cheaper" if len(alike) > 1 else ""
+    cheaper = [one for one in alike if one.is_cheaper(first)]
+    if not cheaper:
+        return first.name, f"take {_the(first.name)}: {reason}" + (
+            ", and none that is as good is clearly cheaper" if len(alike) > 1 else ""
         )
-    text = f"{reason}; not separable from {_the(cheapest)}: take the cheaper, {_the(cheapest)} "
-    return cheapest, f"{text}({seconds[cheapest]:.0f} s a training, not {seconds[first]:.0f} s)"
+    best = min(cheaper, key=lambda one: one.seconds)
+    name, times = _the(best.name), f"{best.seconds:.0f} s a training, not {first.seconds:.0f} s"
+    apart = f"{name} cannot be told from {_the(first.name)}"
+    return best.name, f"{reason}; {apart}: take the cheaper, {name} ({times})"
 
 
 def _part(one: Contender, other: Contender, without: Collection[str], *, draws: int) -> Part | None:
@@ -249,6 +270,10 @@ def _part(one: Contender, other: Contender, without: Collection[str], *, draws: 
     if found.known:
         found = replace(found, low=max(found.low, -most), high=min(found.high, most))
     return Part(found, change.shape[0], change.shape[1])
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _the(name: str) -> str:

@@ -129,14 +129,17 @@ def say_spread(runs: Sequence[RunData]) -> str:
         runs: All runs of the report.
 
     Returns:
-        Empty where no point has two complete trials, so that there is no ±.
+        Empty where no point has two seeds, so that there is no ±.
     """
-    counts = {len(point.complete) for run in runs for point in run.points}
+    counts = {
+        len({trial.column for trial in point.complete} if run.study.folds else point.complete)
+        for run in runs
+        for point in run.points
+    }
     if max(counts, default=0) < 2:
         return ""
     same = len(counts) == 1
-    word = "trainings" if any(run.study.folds for run in runs) else "seeds"
-    return f"± SD over {counts.pop()} {word}" if same else f"± SD over {word}"
+    return f"± SD over {counts.pop()} seeds" if same else "± SD over seeds"
 
 
 def describe_curves(point: PointData) -> str:

@@ -22,6 +22,25 @@ def _played(tmp_path_factory: pytest.TempPathFactory, store: Store) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def suite_data(_played: Path) -> tuple[RunData, ...]:
+    """The runs of :func:`suite`, read once: for tests that change no file."""
+    return gather(_played / "lab")
+
+
+@pytest.fixture(scope="session")
+def task_data(suite_data: tuple[RunData, ...]) -> RunData:
+    """The run of :func:`task`, read once."""
+    return suite_data[0]
+
+
+@pytest.fixture(scope="session")
+def partial_data(_played: Path) -> RunData:
+    """The run of :func:`partial`, read once."""
+    (run,) = gather(_played / "partial")
+    return run
+
+
 @pytest.fixture
 def suite(_played: Path, tmp_path: Path) -> Path:
     """Task 1 with batch normalisation, task 2 without: two runs, the same data and split."""

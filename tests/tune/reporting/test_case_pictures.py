@@ -122,8 +122,8 @@ def test_run_without_its_data_says_so(run: RunData, tmp_path: Path) -> None:
     assert found.note.startswith("The prepared data are gone")
 
 
-def test_run_without_figures_per_case_has_no_pictures(task: Path) -> None:
-    assert picture_cases(gather(task)[0]) is None
+def test_run_without_figures_per_case_has_no_pictures(task_data: RunData) -> None:
+    assert picture_cases(task_data) is None
 
 
 def test_slices_lie_around_the_truth_with_its_largest_among_them() -> None:

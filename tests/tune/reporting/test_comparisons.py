@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ def factors(runs: tuple[RunData, ...]) -> list[set[str]]:
     return [{effect.factor for effect in block.effects} for block in compare(runs)]
 
 
-def test_tasks_on_the_same_data_and_split_are_one_ablation(suite: Path) -> None:
-    (block,) = compare(gather(suite))
+def test_tasks_on_the_same_data_and_split_are_one_ablation(
+    suite_data: tuple[RunData, ...],
+) -> None:
+    (block,) = compare(suite_data)
     assert block.title == "task1, task2"
     assert [(e.factor, e.names) for e in block.effects] == [
         ("norm", ("1a", "2a")), ("norm", ("1b", "2b")), ("norm", ()),
@@ -36,6 +39,17 @@ def test_other_data_or_another_split_is_never_compared(suite: Path, change: str)
         known["by"] = "slice"
     path.write_text(json.dumps(known))
     assert factors(gather(suite)) == [{"loss"}, {"loss"}]
+
+
+def test_other_folds_are_never_compared(suite_data: tuple[RunData, ...]) -> None:
+    one, other = suite_data
+    folds = tuple(replace(run, view=replace(run.view, study=replace(run.study, folds=(0, 1))))
+                  for run in (one, other))  # fmt: skip
+    assert len(compare(folds)) == 1
+    assert len(compare((one, folds[1]))) == 2
+    assert folds[1].splits is not None
+    divided = replace(folds[1], splits=replace(folds[1].splits, folds=(("a",), ("b",))))
+    assert len(compare((folds[0], divided))) == 2
 
 
 def test_p_values_are_corrected_for_the_comparisons_of_all_blocks(suite: Path) -> None:

@@ -19,6 +19,7 @@ from tune.reporting.confirmation import (
     Opening,
     load_finding,
     load_openings,
+    replace_opening,
     save_finding,
     save_openings,
     tell_openings,
@@ -58,8 +59,9 @@ OPENING = Opening(
 )  # fmt: skip
 
 
-def run_at(folder: Path) -> Any:
-    return SimpleNamespace(view=SimpleNamespace(folder=SimpleNamespace(path=folder)))
+def run_at(folder: Path, test: tuple[str, ...] = ("p9",)) -> Any:
+    view = SimpleNamespace(folder=SimpleNamespace(path=folder))
+    return SimpleNamespace(view=view, splits=SimpleNamespace(test=test))
 
 
 def page(folder: Path) -> str:
@@ -121,6 +123,24 @@ def test_each_opening_is_shown_and_more_than_one_is_warned_of(
     text = page(tmp_path)
     assert "The test part was opened 2 times (2026-01-02 03:04 by me on here; 2026-02-03" in text
     assert "It was begun, and not finished" in text
+
+
+def test_opening_that_ends_keeps_what_was_opened_meanwhile(tmp_path: Path) -> None:
+    begun = OPENING.model_copy(update={"done": False})
+    other = OPENING.model_copy(update={"networks": "def"})
+    save_openings(tmp_path, [begun, other])  # the other one came while this one was scored
+    assert replace_opening(tmp_path, OPENING) == (OPENING, other)
+    assert load_openings(tmp_path) == (OPENING, other)
+
+
+def test_section_tells_what_weakens_a_finding(tmp_path: Path, finding: Finding) -> None:
+    weak = {"by": "slice", "chosen_by": finding.patients}
+    save_finding(tmp_path, finding.model_copy(update=weak))
+    told = view_confirm(run_at(tmp_path, test=()))
+    assert told is not None
+    assert "networks that had seen OTHERS of the patient" in told["how"]
+    assert "no difference counts here" in told["how"]
+    assert told["unopened"].startswith("No part of the data was locked away")
 
 
 def test_report_of_the_confirmation_tells_the_same(tmp_path: Path, finding: Finding) -> None:

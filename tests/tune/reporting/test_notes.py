@@ -18,8 +18,8 @@ def read(run: Path) -> RunData:
     return data
 
 
-def test_run_is_described_with_its_counts(task: Path, store: Store) -> None:
-    told = dict(describe_run(read(task)))
+def test_run_is_described_with_its_counts(task_data: RunData, store: Store) -> None:
+    told = dict(describe_run(task_data))
     info = store.info
     assert told["Study"] == "task1, grid: 2 points"
     assert told["Data"] == (
@@ -34,9 +34,11 @@ def test_run_is_described_with_its_counts(task: Path, store: Store) -> None:
     assert told["Machine"]
 
 
-def test_complete_run_on_phantoms_has_one_warning_and_a_note_on_the_data(task: Path) -> None:
-    assert warn_run(read(task)) == [PHANTOMS]
-    assert note_run(read(task)) == ["3 slices that show nothing of the body were left out."]
+def test_complete_run_on_phantoms_has_one_warning_and_a_note_on_the_data(
+    task_data: RunData,
+) -> None:
+    assert warn_run(task_data) == [PHANTOMS]
+    assert note_run(task_data) == ["3 slices that show nothing of the body were left out."]
 
 
 def test_split_by_slice_is_warned_of(task: Path) -> None:
@@ -46,8 +48,8 @@ def test_split_by_slice_is_warned_of(task: Path) -> None:
     assert "Split by slice: too good to be true." in warn_run(read(task))
 
 
-def test_what_is_not_done_is_named(partial: Path) -> None:
-    notes = note_run(read(partial))
+def test_what_is_not_done_is_named(partial_data: RunData) -> None:
+    notes = note_run(partial_data)
     assert "8 of 12 trials have not started." in notes
     assert "2b (trial 3, seed 0) is not finished: 1 of 3 epochs." in notes
 
@@ -63,8 +65,10 @@ def test_search_that_has_trained_all_is_not_at_work_though_it_holds_its_folder(t
         assert not any("is running" in note for note in note_run(read(task)))
 
 
-def test_demo_says_that_its_settings_are_not_those_of_the_description(task: Path) -> None:
-    run = read(task)
+def test_demo_says_that_its_settings_are_not_those_of_the_description(
+    task_data: RunData,
+) -> None:
+    run = task_data
     study = replace(run.study, demo=True, description="16 filters")
     told = dict(describe_run(replace(run, view=replace(run.view, study=study))))
     assert told["Study"] == (

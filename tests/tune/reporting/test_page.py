@@ -14,7 +14,7 @@ from seglib.data.store import Store
 from seglib.errors import RunError
 from tests.tune.reporting.runs import make_run, write_study
 from tune.cli import main
-from tune.reporting.evidence import gather
+from tune.reporting.evidence import RunData
 from tune.reporting.page import add_report, show_report, write_report
 from tune.reporting.terminal_table import render_points
 from tune.run_directory import RunDirectory
@@ -136,6 +136,7 @@ def test_suite_is_one_page_with_all_tasks(suite: Path) -> None:
     assert len(names) == 1 + 2 * 6
 
 
+@pytest.mark.slow
 def test_search_at_work_has_a_page_too_and_nothing_of_it_changes(partial: Path) -> None:
     def snapshot() -> list[tuple[str, int, bytes]]:
         files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
@@ -186,10 +187,10 @@ def test_failure_leaves_the_page_of_before(task: Path) -> None:
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_table_fits_the_terminal(suite: Path, wide: bool) -> None:
+def test_table_fits_the_terminal(suite_data: tuple[RunData, ...], wide: bool) -> None:
     width = 150 if wide else 80
     console = Console(file=io.StringIO(), width=width)
-    console.print(render_points(gather(suite), wide=wide))
+    console.print(render_points(suite_data, wide=wide))
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width

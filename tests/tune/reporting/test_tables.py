@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from seglib.target import Target
 from tests.tune.reporting.runs import of_patients
 from tests.tune.test_report import SCORES, fill
 from tune.ledger import Ledger
-from tune.reporting.evidence import gather
+from tune.reporting.evidence import RunData, gather
 from tune.reporting.legacy_table import legacy_rows
-from tune.reporting.tables import PointRow, as_memory, point_rows
+from tune.reporting.tables import PointRow, as_memory, last_dice, point_rows
+from tune.reporting.words import say_spread
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
 
@@ -36,8 +38,8 @@ def edit_final(run: Path, **columns: object) -> None:
     table.to_csv(path, index=False)
 
 
-def test_point_is_followed_by_its_classes(task: Path) -> None:
-    rows = rows_of(task)
+def test_point_is_followed_by_its_classes(task_data: RunData) -> None:
+    rows = point_rows(task_data)
     assert [row.point or row.part for row in rows] == [
         *("1a", "WT", "TC", "ET"),
         *("1b", "WT", "TC", "ET"),
@@ -45,8 +47,8 @@ def test_point_is_followed_by_its_classes(task: Path) -> None:
     assert [row.part for row in rows if row.point] == ["", ""]
 
 
-def test_figures_are_means_over_seeds_with_their_spread(task: Path) -> None:
-    first, second = (row for row in rows_of(task) if row.point)
+def test_figures_are_means_over_seeds_with_their_spread(task_data: RunData) -> None:
+    first, second = (row for row in point_rows(task_data) if row.point)
     last, spread = first.last.split(" ± ")
     assert float(last) == pytest.approx(0.7, abs=0.02)
     assert float(spread) < 0.01
@@ -54,6 +56,26 @@ def test_figures_are_means_over_seeds_with_their_spread(task: Path) -> None:
     assert float(first.best.split()[0]) > float(last)
     assert first.hd95 == "4.0 ± 0.0"
     assert (first.seconds, first.memory, first.trials) == ("1:00", "500 MB", "3 of 3")
+
+
+def test_folds_of_a_seed_are_scored_together_and_the_spread_is_that_of_seeds(
+    task_data: RunData,
+) -> None:
+    """Folds of one and three cases: a mean over folds would be another figure."""
+    point, trials = task_data.points[0], []
+    for trial in point.trials:
+        assert trial.final is not None
+        cases = sorted(set(trial.final["case"]))
+        for fold, part in enumerate((cases[:1], cases[1:])):
+            final = trial.final[trial.final["case"].isin(part)]
+            trials.append(replace(trial, final=final, entry=replace(trial.entry, fold=fold)))
+    view = replace(task_data.view, study=replace(task_data.study, folds=(0, 1)))
+    folded = replace(task_data, view=view, points=(replace(point, trials=tuple(trials)),))
+    whole, first = point_rows(task_data)[0], point_rows(folded)[0]
+    assert (first.last, first.best, first.recall) == (whole.last, whole.best, whole.recall)
+    assert first.trials == "6 of 6"
+    assert last_dice(folded.points[0]) == pytest.approx(last_dice(point))
+    assert say_spread([folded]) == say_spread([task_data]) == "± SD over 3 seeds"
 
 
 def test_published_scores_stand_beside_patients_alone(task: Path) -> None:
@@ -101,8 +123,8 @@ def test_organ_that_was_not_found_is_counted_beside_the_distance(task: Path) -> 
     assert rows_of(task)[4].missed == ""
 
 
-def test_point_in_training_shows_what_there_is_so_far(partial: Path) -> None:
-    last = rows_of(partial)[-1]
+def test_point_in_training_shows_what_there_is_so_far(partial_data: RunData) -> None:
+    last = point_rows(partial_data)[-1]
     assert (last.point, last.trials, last.finished) == ("2b", "0 of 3 (1 unfinished)", False)
     assert (last.last, last.best, last.seconds, last.hd95) == ("–", "0.300", "–", "–")
 

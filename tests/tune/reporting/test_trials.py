@@ -7,6 +7,8 @@ from scipy import stats
 
 from tests.tune.reporting.runs import DIVERGES
 from tune.reporting.evidence import RunData
+from tune.reporting.headline import show_tiles
+from tune.reporting.search_view import view_costs
 from tune.reporting.trials import Leaderboard, list_trials
 
 
@@ -22,6 +24,21 @@ def test_all_trials_are_there_best_first(search: RunData, board: Leaderboard) ->
     assert scores == sorted(scores, reverse=True)
     assert [line.rank for line in board.lines] == [*range(1, len(scores) + 1), 0]
     assert board.lines[-1].number == DIVERGES  # it has no score
+
+
+def test_trial_of_a_fold_is_named_by_it_and_the_best_of_many_folds_is_no_headline(
+    search: RunData,
+) -> None:
+    folded = replace(search.view, study=replace(search.study, folds=(0, 1)))
+    point = search.points[0]
+    trial = replace(point.trials[0], entry=replace(point.trials[0].entry, fold=1))
+    run = replace(search, view=folded, points=(replace(point, trials=(trial,)),))
+    board = list_trials(run)
+    assert board.lines[0].name.endswith("fold 1")
+    assert board.num_folds == 2
+    labels = [tile.label for tile in show_tiles(run, board, None, ())]
+    assert labels == ["Trials", "Training"]
+    assert view_costs(board, lambda name, drawing: "") is None
 
 
 def test_states_are_told_in_words(board: Leaderboard) -> None:

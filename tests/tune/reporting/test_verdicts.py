@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -53,6 +54,16 @@ def test_what_cannot_be_told_apart_is_said_and_the_cheaper_is_taken() -> None:
     assert advice.endswith("take the cheaper, the runner-up 2 (10 s a training, not 30 s)")
 
 
+def test_what_may_be_the_machine_is_not_called_cheaper() -> None:
+    rng = np.random.default_rng(1)
+    default, winner = noisy(rng, 0.7, 44, "default"), noisy(rng, 0.7, 39, "winner")
+    _, advice = judged(default, winner)
+    assert "take the cheaper, the winner (39 s" in advice
+    _, advice = judged(replace(default, seconds_error=3.0), replace(winner, seconds_error=2.0))
+    assert advice.startswith("take the default")
+    assert advice.endswith("none that is as good is clearly cheaper")
+
+
 def test_too_few_trainings_to_find_anything_are_told() -> None:
     rng = np.random.default_rng(6)
     unsure = 0.6 + 0.2 * rng.normal(size=(3, 1)) + np.zeros((3, 20))
@@ -101,6 +112,16 @@ def test_gain_on_the_patients_that_the_search_chose_by_alone_is_no_gain() -> Non
     assert advice.startswith("take the default")
 
 
+def test_search_that_chose_by_every_patient_leaves_none_to_confirm_on() -> None:
+    rng = np.random.default_rng(5)
+    found = noisy(rng, 0.6, name="default"), noisy(rng, 0.9, name="winner")
+    words, advice = judged(*found, chosen_by=tuple(PATIENTS))
+    assert words["winner/default"].startswith("not confirmed against the default: +30.1 [")
+    assert "the search chose by each of these patients" in words["winner/default"]
+    assert advice.startswith("take the default")
+    assert advice.endswith("only the locked test part can show a gain: --open-test")
+
+
 def test_many_comparisons_ask_for_more_by_holm() -> None:
     part = Part(Interval(1.0, 0.1, 1.9, 0.03), 20, 3)
     alone = Comparison("winner", "default", part, None, 5, p_holm=0.03)
@@ -115,6 +136,7 @@ def test_one_patient_or_none_proves_nothing() -> None:
     (comparison,) = compare_all(one[::-1], (), 5)
     assert math.isnan(comparison.p_holm)
     assert comparison.verdict.startswith("not separable from the default: +80.0, no interval")
+    assert "1 patient, 3 seeds x 5 folds" in comparison.verdict
     empty = Contender("winner", pd.DataFrame(), math.nan)
     assert compare_all([one[1], empty], (), 5) == ()
     assert recommend([one[1], empty], ()) == ("", "nothing could be compared")

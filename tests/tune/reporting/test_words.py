@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.tune.reporting.runs import of_patients
 from tests.tune.reporting.test_ablation import point
 from tune.reporting.ablation import Effect, find_effects
-from tune.reporting.evidence import gather
+from tune.reporting.evidence import RunData
 from tune.reporting.words import (
     describe_curves,
     say_curves,
@@ -39,18 +38,19 @@ def test_all_comparisons_are_counted(effect: Effect) -> None:
     assert "1 differs from 0 (95 %), but not after" in say_effects([blank, lucky])
 
 
-def test_lead_counts_trials_and_names_the_best_point(task: Path, suite: Path) -> None:
-    lead = say_lead(gather(task), [])
+def test_lead_counts_trials_and_names_the_best_point(
+    task_data: RunData, suite_data: tuple[RunData, ...]
+) -> None:
+    lead = say_lead([task_data], [])
     assert lead.startswith(
         "2 points, 6 of 6 trials complete. Highest Dice after the last epoch: 0."
     )
     assert lead.endswith("(1b).")
-    assert say_lead(gather(suite), []) == "4 points in 2 studies, 12 of 12 trials complete."
+    assert say_lead(suite_data, []) == "4 points in 2 studies, 12 of 12 trials complete."
 
 
-def test_curves_are_told_to_those_who_cannot_see_them(task: Path) -> None:
-    (run,) = gather(task)
-    said = describe_curves(run.points[0])
+def test_curves_are_told_to_those_who_cannot_see_them(task_data: RunData) -> None:
+    said = describe_curves(task_data.points[0])
     assert said.startswith("Learning curves of 1a, 3 trials; after 3 epochs: training loss 0.")
     assert re.search(r"validation Dice 0\.[67]\d\d$", said)
 
@@ -67,26 +67,26 @@ def test_curves_are_told_to_those_who_cannot_see_them(task: Path) -> None:
     ],
 )
 def test_curves_are_explained_by_what_the_recipes_have(
-    task: Path, knobs: list[dict[str, float]], said: str
+    task_data: RunData, knobs: list[dict[str, float]], said: str
 ) -> None:
-    (run,) = gather(task)
     points = [
         replace(each, recipe={**each.recipe, "dropout": 0.0, **more})
-        for each, more in zip(run.points, knobs, strict=True)
+        for each, more in zip(task_data.points, knobs, strict=True)
     ]
-    assert said in say_curves([replace(run, points=tuple(points))])
+    assert said in say_curves([replace(task_data, points=tuple(points))])
 
 
-def test_seeds_behind_a_spread_are_counted(task: Path, partial: Path) -> None:
-    assert say_spread(gather(task)) == "± SD over 3 seeds"
-    assert say_spread(gather(partial)) == ""
-    assert say_spread([*gather(task), *gather(partial)]) == "± SD over seeds"
+def test_seeds_behind_a_spread_are_counted(task_data: RunData, partial_data: RunData) -> None:
+    assert say_spread([task_data]) == "± SD over 3 seeds"
+    assert say_spread([partial_data]) == ""
+    assert say_spread([task_data, partial_data]) == "± SD over seeds"
 
 
-def test_published_scores_are_not_held_against_phantoms(task: Path) -> None:
-    (run,) = gather(task)
-    assert say_published([run]) == [
+def test_published_scores_are_not_held_against_phantoms(task_data: RunData) -> None:
+    assert say_published([task_data]) == [
         "Published scores: not shown, as phantoms' scores beside patients' scores would compare "
         "nothing."
     ]
-    assert say_published([of_patients(run)]) == ["Published scores: four groups, split by slice"]
+    assert say_published([of_patients(task_data)]) == [
+        "Published scores: four groups, split by slice"
+    ]
