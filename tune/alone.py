@@ -46,10 +46,12 @@ def fit_alone(request: Request, console: Console) -> int:
     with folder.locked():
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
-        for sentence in folder.settle_study(study):
-            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        changes = folder.compare_study(study)
         store = prepare_data(request, study, console)
         config = _config(study, folder, store)
+        folder.settle_study(study)
+        for sentence in changes:
+            console.print(sentence, markup=False, highlight=False, soft_wrap=True)
         folder.write_environment(store)
         write_whole(folder.path / RECIPE, write_yaml(config["recipe"]))
 

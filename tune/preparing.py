@@ -21,16 +21,13 @@ DEMO = (
 )
 
 
-def prepare_data(
-    request: Request, study: StudyFile, console: Console, made: Store | None = None
-) -> Store:
+def prepare_data(request: Request, study: StudyFile, console: Console) -> Store:
     """The prepared data of a study: made now, or found where they were made before.
 
     Args:
         request: Says where the sources are and where prepared data go.
         study: Says what to make of them.
         console: Shows progress and what the user should know of the data.
-        made: The store, if it was made or looked for a moment ago.
 
     Returns:
         The store, opened.
@@ -38,7 +35,7 @@ def prepare_data(
     Raises:
         DataError: The folder or its files have faults.
     """
-    store = made or build_store(request, study, console)
+    store = build_store(request, study, console)
     for note in store.info.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     return store

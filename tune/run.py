@@ -15,7 +15,7 @@ from rich.console import Console
 from seglib.data.spec import PHANTOM_LAYOUTS
 from tune.allotment import Allotment, allot, require_place, say_shares, settle, survey
 from tune.number_format import named
-from tune.preparing import DEMO, build_store, prepare_data
+from tune.preparing import DEMO, prepare_data
 from tune.price_record import SpentTime, keep_price
 from tune.request import Request
 from tune.study_file import StudyFile
@@ -59,7 +59,6 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
     """
     study = request.load_to_train()
     from tune.announcement import announce
-    from tune.division import divide
     from tune.extension import extend_trials
 
     require_place(study, request.address)
@@ -68,17 +67,16 @@ def run_search(request: Request, console: Console, interruption: Interruption | 
         surveyed = survey(study, request.address, _shared(folder)), time.monotonic()
         if study.data.layout in PHANTOM_LAYOUTS:
             console.print(DEMO, style="bold yellow", markup=False)
-        made = None if folder.environment.exists() else build_store(request, study, console)
-        if made is not None:  # nothing is written before the data are sound
-            divide(made, study)
-        _tell(folder.settle_study(study), console)
-        storage = folder.settle_storage(request.storage)
-        store = prepare_data(request, study, console, made)
+        changes = folder.compare_study(study)
+        store = prepare_data(request, study, console)
+        splits = folder.settle_splits(store, study)
+        storage = folder.settle_storage(request.storage, study)
         allotment, where = _allot(request, folder, study, store, surveyed=surveyed, console=console)
         quota = _quota(study, store, allotment)
         ledger = _open_ledger(study, storage, store, quota=quota, allotment=allotment)
-        splits = folder.settle_splits(store, study)
         folder.take_over()  # nothing is refused any more
+        folder.settle_study(study)
+        _tell(changes, console)
         keep_price(folder.path, request.prepared, study, store.key)
         _tell(extend_trials(ledger, folder.path, request.extend, folder.mirror), console)
         if splits.by == "slice":

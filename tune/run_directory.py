@@ -103,11 +103,8 @@ class RunDirectory:
         """Is a process at work here?"""
         return is_held(self.path)
 
-    def settle_study(self, study: StudyFile) -> list[str]:
-        """Write ``study.yaml``, or hold the study against the one that stands there.
-
-        What makes old and new trials comparable must be the same; the rest may be
-        edited, and what changed is told.
+    def compare_study(self, study: StudyFile) -> list[str]:
+        """Hold the study against the one that stands here: what may not change, and what did.
 
         Args:
             study: As loaded now.
@@ -118,12 +115,14 @@ class RunDirectory:
         Raises:
             RunError: Data, split, metric, method or seed differ from the trials' here.
         """
-        text = _write_out(study)
         if not self._is_begun():
-            write_whole(self.study, text)
             return []
-        said = tell_changes(self._study_before().resolved(), study.resolved(), self.path)
-        write_whole(self.study, text)
+        return tell_changes(self._study_before().resolved(), study.resolved(), self.path)
+
+    def settle_study(self, study: StudyFile) -> list[str]:
+        """Write ``study.yaml`` after :meth:`compare_study`, whose sentences it returns."""
+        said = self.compare_study(study)
+        write_whole(self.study, _write_out(study))
         return said
 
     def _is_begun(self) -> bool:
@@ -165,7 +164,7 @@ class RunDirectory:
         """
         last = (self.starts() or [{}])[-1]
         self._require_same_data(last.get("data", {}).get("key"), store)
-        if not self.splits.exists():
+        if not self.splits.exists() or not self._is_begun():
             return self._draw_splits(store, study, last.get("splits"))
         content = digest(self.splits.read_bytes())
         if content != last.get("splits", content):
@@ -202,11 +201,12 @@ class RunDirectory:
             problem = Problem("data", found, before, hint)
             raise RunError(f"{self.path} holds another study", [problem])
 
-    def settle_storage(self, url: str | None) -> BaseStorage:
+    def settle_storage(self, url: str | None, study: StudyFile | None = None) -> BaseStorage:
         """Open the memory of the search, the same as every time before.
 
         Args:
             url: Of a database; None for the journal file in this folder.
+            study: As loaded now; the one that stands here if not given.
 
         Returns:
             Optuna's storage, for one writer.
@@ -223,7 +223,7 @@ class RunDirectory:
         if url is None:
             appended = None if self.mirror is None else self.mirror.appended
             return open_storage(self.journal, appended=appended)
-        study = self._study_before()
+        study = study or self._study_before()
         self._database = open_storage(url, study.name)
         claim(self._database, study.name, study.metric.goal, self._identity())
         return self._database

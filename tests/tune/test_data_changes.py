@@ -15,6 +15,7 @@ from seglib.data.spec import DataSpec
 from seglib.data.store import Store
 from seglib.errors import DataError, RunError
 from tests.conftest import TINY_STUDY
+from tune.cli import main
 from tune.request import Request
 from tune.run_directory import RunDirectory
 from tune.study_file import load_study
@@ -60,6 +61,18 @@ def change(path: Path) -> None:
     middle = tuple(size // 2 for size in values.shape)
     values[middle] = 1 if values[middle] != 1 else 2
     nibabel.save(nibabel.Nifti1Image(values, volume.affine, volume.header), path)
+
+
+def test_search_that_is_refused_for_its_data_leaves_the_study_as_it_was(
+    search: Search, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = search.folder.study.read_bytes()
+    shutil.rmtree(search.cases()[0])
+    place = search.folder.path.parent
+    words = ["--space", str(place / "tiny.yaml"), "--data", str(search.data), "--out", str(place)]
+    assert main(["run", *words, "--set", "run_cap=9"]) == 2
+    assert "holds another study" in capsys.readouterr().err
+    assert search.folder.study.read_bytes() == before
 
 
 def test_same_data_under_another_name_are_the_same(search: Search) -> None:

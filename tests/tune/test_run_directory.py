@@ -111,6 +111,7 @@ def test_split_of_other_patients_is_refused(
     begun: RunDirectory, store: Store, study_path: Path
 ) -> None:
     begun.environment.unlink()  # it would have told already that the data are others
+    (begun.path / "trials/0").mkdir(parents=True)
     parts = json.loads(begun.splits.read_text())
     parts["train"][0] = "somebody-else"
     begun.splits.write_text(json.dumps(parts))

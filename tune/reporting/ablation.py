@@ -7,7 +7,7 @@ that is hundredths. What a factor is, see :mod:`tune.reporting.factors`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -145,11 +145,12 @@ def case_scores(final: pd.DataFrame) -> pd.Series[float]:
     return held.groupby(held["case"].astype(str))["dice"].mean()
 
 
-def find_effects(points: Sequence[Point]) -> Ablation:
+def find_effects(points: Sequence[Point], drawn: Collection[str] = ()) -> Ablation:
     """Compare every pair of points that differ in exactly one factor.
 
     Args:
         points: Scored on the same data and split; each recipe once.
+        drawn: Factors that have no levels, as a sampler drew their values: not compared.
 
     Returns:
         The effects, p values corrected for all of them together.
@@ -163,6 +164,8 @@ def find_effects(points: Sequence[Point]) -> Ablation:
     found: dict[tuple[str, str, str], list[tuple[Effect, pd.DataFrame]]] = {}
     notes = _gaps(points)
     for first, second, factor in _pairs(points, list(ranks)):
+        if factor in drawn:
+            continue
         pair = [(points[place], settings[place]) for place in (first, second)]
         # told the same way round in all pairs, whatever order the points came in
         pair.sort(key=lambda end: ranks[factor].index(end[1][factor]))

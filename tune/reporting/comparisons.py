@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from tune.reporting.ablation import Ablation, Effect, Point, correct, find_effects
 from tune.reporting.evidence import PointData, RunData
+from tune.reporting.factors import factor_of
 
 __all__ = ["Block", "compare"]
 
@@ -74,9 +75,20 @@ def _compare_block(runs: tuple[RunData, ...], *, several: bool) -> Block:
                 points[recipe] = _to_point(name, point)
             elif point.complete:
                 notes.append(f"{name} is the same recipe as {known.name}: compared once")
-    found = find_effects(list(points.values()))
+    found = find_effects(list(points.values()), _drawn(runs))
     title = ", ".join(run.name for run in runs)
     return Block(title, runs, Ablation(found.effects, (*notes, *found.notes)))
+
+
+def _drawn(runs: Sequence[RunData]) -> set[str]:
+    """Factors of which a sampler drew values from a range: any two trials differ in them."""
+    spaces = [run.study.space for run in runs if run.study.method != "grid"]
+    return {
+        factor_of(name)
+        for space in spaces
+        for name in space.names
+        if space[name].domain.grid() is None
+    }
 
 
 def _conditions(run: RunData) -> str:

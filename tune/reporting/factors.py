@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "describe_points",
     "differ_in",
+    "factor_of",
     "in_words",
     "is_augmented",
     "order_levels",
@@ -45,7 +46,7 @@ def describe_points(recipes: Sequence[Mapping[str, Any]]) -> list[dict[str, str]
     varying = _varying(recipes)
     told: dict[str, list[str]] = {}
     for name in varying:
-        told.setdefault(_FACTOR_OF.get(name, name), []).append(name)
+        told.setdefault(factor_of(name), []).append(name)
     levels = {name: _levels(name, fields, recipes) for name, fields in told.items()}
     return [{name: levels[name][place] for name in told} for place in range(len(recipes))]
 
@@ -57,6 +58,11 @@ def _varying(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _fields(factor: str) -> tuple[str, ...]:
     return _GROUPS.get(factor, (factor,))
+
+
+def factor_of(name: str) -> str:
+    """The factor that a recipe's field belongs to."""
+    return _FACTOR_OF.get(name, name)
 
 
 def differ_in(factor: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -53,7 +53,8 @@ def say_methods(runs: Sequence[RunData], effects: Sequence[Effect]) -> list[str]
         "surface distances of both directions together; surface Dice is the share of both "
         "surfaces within 2 mm of the other, or 2 pixels of the source image where no file says "
         "how large a pixel is.",
-        _say_statistics(runs, effects),
+        *([_OF_TRIALS] if any(run.study.method != "grid" for run in runs) else []),
+        *([_say_statistics(runs, effects)] if effects else []),
     ]
 
 
@@ -142,10 +143,6 @@ def _say_size(part: Mapping[str, int]) -> str:
 
 
 def _say_statistics(runs: Sequence[RunData], effects: Sequence[Effect]) -> str:
-    if not effects and any(run.study.method != "grid" for run in runs):
-        return _OF_TRIALS
-    if not effects:
-        return "Nothing was compared."
     one_seed = any(effect.num_seeds == 1 for effect in effects)
     text = (
         "What mattered: two points that differ in exactly one factor are compared on the network "

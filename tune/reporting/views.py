@@ -47,6 +47,7 @@ from tune.reporting.words import (
 __all__ = ["Pictures", "build_context"]
 
 MOST_PANELS = 24
+_MOST_EFFECTS = 150
 _MOST_PANELS_OF_SEARCH = 8  # its trials are all in one figure, too
 
 _TOLD = ("Data", "Images", "Split")  # in the section on the data, where there is one
@@ -191,7 +192,11 @@ def _choose_panels(run: RunData) -> tuple[list[PointData], str]:
 
 
 def _view_block(block: Block, name: str, pictures: Pictures) -> dict[str, Any]:
-    effects, forest = block.effects, None
+    effects, forest = _choose_effects(block.effects), None
+    few = "" if len(effects) == len(block.effects) else (
+        f"{len(effects)} of {len(block.effects):,} comparisons are shown, means over pairs first; "
+        "p values are corrected for all of them."
+    )  # fmt: skip
     if effects:
         alt = f"Forest plot of {len(effects)} comparisons; the table below has the same numbers"
         drawing = draw_effects(effects, alt)
@@ -207,8 +212,21 @@ def _view_block(block: Block, name: str, pictures: Pictures) -> dict[str, Any]:
         ],
         "pooled": any(effect.num_pairs > 1 for effect in effects),
         "empty": "No two finished points differ in one factor alone, so nothing can be compared.",
-        "notes": block.ablation.notes,
+        "notes": [few, *block.ablation.notes] if few else block.ablation.notes,
     }
+
+
+def _choose_effects(effects: Sequence[Effect]) -> Sequence[Effect]:
+    """All, but of very many those that say most, in the same order."""
+    if len(effects) <= _MOST_EFFECTS:
+        return effects
+
+    def rank(place: int) -> tuple[bool, bool, float]:
+        p = effects[place].p_holm
+        return effects[place].num_pairs == 1, math.isnan(p), p
+
+    places = sorted(range(len(effects)), key=rank)[:_MOST_EFFECTS]
+    return [effects[place] for place in sorted(places)]
 
 
 def _view_effect(effect: Effect) -> dict[str, Any]:

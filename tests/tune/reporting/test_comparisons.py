@@ -65,3 +65,11 @@ def test_recipe_of_two_tasks_is_compared_once_and_named(suite: Path) -> None:
     (block,) = compare(gather(suite))
     assert len(block.effects) == 6
     assert "2a is the same recipe as 2a: compared once" in block.ablation.notes
+
+
+def test_values_that_a_sampler_drew_are_no_levels_to_compare(search: RunData) -> None:
+    """Of 14 trials some differ in the learning rate alone, as any two may."""
+    (block,) = compare([search])
+    assert {effect.factor for effect in block.effects} <= {"base filters"}
+    grid = replace(search, view=replace(search.view, study=replace(search.study, method="grid")))
+    assert "learning rate" in {effect.factor for effect in compare([grid])[0].effects}

@@ -14,6 +14,9 @@ from seglib.data.store import Store
 from seglib.errors import RunError
 from tests.tune.reporting.runs import make_run, write_study
 from tune.cli import main
+from tune.reporting import views
+from tune.reporting.comparisons import compare
+from tune.reporting.drawing import Drawing
 from tune.reporting.evidence import RunData
 from tune.reporting.page import add_report, show_report, write_report
 from tune.reporting.terminal_table import render_points
@@ -174,6 +177,20 @@ def test_search_that_has_only_begun_has_a_page_and_names_are_no_markup(
     assert "There are no figures per case of a last epoch." in text
     assert "<b>" not in text
     assert "&lt;b&gt;$x$&lt;/b&gt;" in text
+
+
+def test_of_very_many_comparisons_the_page_has_those_that_say_most(
+    suite_data: tuple[RunData, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_MOST_EFFECTS", 3)
+    monkeypatch.setattr(views, "draw_effects", lambda effects, alt: Drawing(str(len(effects)), b""))
+    blocks = compare(suite_data)
+    (block,) = views._view_effects(blocks, blocks[0].effects, {})["blocks"]
+    assert block["forest"] == "3"
+    rows = [row for factor in block["factors"] for row in factor["rows"]]
+    assert sum(row["pooled"] for row in rows) == 2  # of both factors
+    assert len(rows) == 3
+    assert block["notes"][0].startswith("3 of 6 comparisons are shown")
 
 
 def test_failure_leaves_the_page_of_before(task: Path) -> None:
