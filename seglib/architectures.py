@@ -35,7 +35,7 @@ LIBRARIES: Final = {
 }
 """What we call a library -> what it calls itself, and what it is imported as."""
 
-INSTALL: Final = "pip install 'segtune[monai]'"
+INSTALL: Final = "pip install -e '.[monai]' in segtune's checkout"
 
 
 @dataclass(frozen=True)

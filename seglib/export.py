@@ -204,7 +204,9 @@ def require_onnx() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         problem = Problem(
-            "--format onnx", f"no library {error.name}", "pip install 'segtune[export]'"
+            "--format onnx",
+            f"no library {error.name}",
+            "pip install -e '.[export]' in segtune's checkout",
         )
         raise RunError("export", [problem]) from None
 

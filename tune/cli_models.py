@@ -45,13 +45,18 @@ def confirm(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run directory of a search.")],
     data: Data = None,
     top: Annotated[
-        int,
-        typer.Option("--top", metavar="N", min=1, help="The winner and N - 1 runners-up."),
-    ] = 3,
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", min=1, help="Seeds each.")] = 3,
+        int | None,
+        typer.Option(
+            "--top", metavar="N", min=1, help="The winner and N - 1 runners-up.", show_default="3"
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", metavar="N", min=1, help="Seeds each.", show_default="3"),
+    ] = None,
     folds: Annotated[
         int | None,
-        typer.Option("--folds", metavar="N", min=2, help="Folds, if not as the study says."),
+        typer.Option("--folds", metavar="N", min=2, help="Folds.", show_default="the study's"),
     ] = None,
     open_test: Annotated[
         bool,
@@ -69,13 +74,16 @@ def confirm(
     """Train the default, the winner and the runners-up again, over seeds and folds.
 
     Says whether the winner is better than the default, and by how much, or that the two
-    cannot be told apart. The same command goes on where it ended.
+    cannot be told apart. The same command goes on where it ended; what is not given is
+    as the confirmation was begun.
     """
     from tune.confirm import Wish, confirm_run
     from tune.interruption import conclude_on_signal
+    from tune.picked import refuse_file
 
     wish = Wish(run, data, top, seeds=seeds, folds=folds, open_test=open_test, address=address,
                 storage=choose_ledger(storage))  # fmt: skip
+    refuse_file(run)
     raise typer.Exit(conclude_on_signal(lambda console, why: confirm_run(wish, console, why)))
 
 
@@ -130,10 +138,11 @@ def predict(
     lie beside the images are not looked at. The same command goes on where it ended.
     """
     from tune.interruption import Interruption, conclude_on_signal
-    from tune.models import Choice, find_model
+    from tune.models import Choice, find_model, require_order
     from tune.prediction import predict_files
 
     def act(console: Console, why: Interruption) -> int:
+        require_order(source)
         chosen = find_model(Choice(model, top=top, folds=folds), console)
         predict_files(chosen, source, out, flips=flips, console=console)
         return 0
@@ -164,9 +173,10 @@ def evaluate(
     Dice, IoU, precision, recall, HD95 and surface Dice, at the images' own resolution.
     """
     from tune.evaluation import evaluate_folder
-    from tune.models import Choice, find_model
+    from tune.models import Choice, find_model, require_order
 
     console = open_console()
+    require_order(folder)
     chosen = find_model(Choice(model, top=top, folds=folds), console)
     evaluate_folder(chosen, folder, out, overrides=tuple(set_ or ()), flips=flips, console=console)
 

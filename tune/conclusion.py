@@ -267,6 +267,8 @@ def _notes(
     best, default = names.get(WINNER), names.get(DEFAULT)
     if best and default and best.trials:
         found += _promise(best.candidate.score, default.candidate.score, metric)
+    elif not best:
+        found.append("the search's winner is the default recipe; runners-up are compared with it")
     return found
 
 
@@ -279,8 +281,10 @@ def _promise(best: float | None, default: float | None, metric: Metric) -> list[
         size = f"{promised:+.3g} of {metric.name}".replace("-", "−")
     else:
         size = f"{signed(100 * promised)} points of {metric.name}"
-    text = f"the search promised {size} against the default, best epoch on the "
-    return [f"{text}patients it chose by; that figure is too good, as it was chosen for being high"]
+    text = (
+        f"the search promised {size} against the default, best epoch on the patients it chose by; "
+    )
+    return [f"{text}such a figure was chosen for being high, and is rather too good than too low"]
 
 
 def _brief(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from tune.opening import open_test_part, require_test_part
 from tune.prepared_store import find_store
 from tune.reporting.confirmation import CONFIRM, load_openings, save_finding, tell_openings
 from tune.reporting.evidence import gather
+from tune.reporting.verdicts import WINNER
 from tune.request import Request
 from tune.run_view import RunView, view_run
 from tune.study_file import load_study
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Wish", "confirm_run"]
 
+_TOP = _SEEDS = 3
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -43,9 +46,9 @@ class Wish:
     Args:
         run: Run directory of a search.
         data: Folder with images, if it is not where it was.
-        top: The winner and ``top - 1`` runners-up.
-        seeds: Seeds of each.
-        folds: How many; None for as many as the study says.
+        top: The winner and ``top - 1`` runners-up; None as the confirmation was begun, or 3.
+        seeds: Seeds of each; None as it was begun, or 3.
+        folds: How many; None as it was begun, or as the study says.
         open_test: Score the locked test part, too?
         address: Of a Ray cluster, or ``local``.
         storage: The search's database, where its URL has a password in it.
@@ -53,8 +56,8 @@ class Wish:
 
     run: Path
     data: Path | None = None
-    top: int = 3
-    seeds: int = 3
+    top: int | None = None
+    seeds: int | None = None
     folds: int | None = None
     open_test: bool = False
     address: str = "local"
@@ -82,12 +85,13 @@ def confirm_run(wish: Wish, console: Console, interruption: Interruption | None 
     splits = _require_ready(view)
     if wish.open_test:
         require_test_part(run, splits)
-    candidates = choose_candidates(view.study, view.entries, wish.top)
+    wish = _as_begun(wish, run / CONFIRM)
+    candidates = choose_candidates(view.study, view.entries, wish.top or _TOP)
     study = write_study(
         view.study,
         candidates,
         name=f"{run.name[:90]}-{CONFIRM}",
-        num_seeds=wish.seeds,
+        num_seeds=wish.seeds or _SEEDS,
         folds=range(_count_folds(wish, splits)),
     )
     if wish.folds is not None:
@@ -152,6 +156,20 @@ def _require_ready(view: RunView) -> Splits:
     if problems:
         raise RunError(str(run), problems)
     return Splits.load(view.folder.splits)
+
+
+def _as_begun(wish: Wish, folder: Path) -> Wish:
+    """What was not asked for is as the confirmation here was begun, if it was."""
+    if not (folder / "study.yaml").is_file():
+        return wish
+    before = load_study(folder / "study.yaml", demo=False)
+    others = len(before.points) - (WINNER in before.point_names)
+    return replace(
+        wish,
+        top=wish.top or others,
+        seeds=wish.seeds or len(before.seeds),
+        folds=wish.folds or before.split.folds,
+    )
 
 
 def _count_folds(wish: Wish, splits: Splits) -> int:

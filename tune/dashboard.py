@@ -77,7 +77,7 @@ def connect(address: str) -> Any:
         raise RunError("command line", problems)
     missing = [name for name in ("ray", "aiohttp", "requests") if not _is_installed(name)]
     if missing:
-        hint = "pip install 'segtune[cluster]'"
+        hint = "pip install -e '.[cluster]' in segtune's checkout"
         problem = Problem(
             "ray[default]", f"no {', '.join(missing)}", "the extra segtune[cluster]", hint
         )

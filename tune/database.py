@@ -280,7 +280,7 @@ def _open(url: str, connect: Callable[[], BaseStorage]) -> BaseStorage:
 def _hint(error: Exception, url: str) -> str:
     if isinstance(error, ImportError):
         if is_postgres(url):
-            return "pip install 'segtune[cluster]'"
+            return "pip install -e '.[cluster]' in segtune's checkout"
         return "install the driver of that database"
     if "password" in str(error) and is_postgres(url):
         return "it belongs in ~/.pgpass (mode 0600), PGPASSWORD, or SEGTUNE_STORAGE=URL"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from rich.console import Console
 
 from seglib.errors import DataError, Problem
-from seglib.files import require_place, write_whole
+from seglib.files import require_place, write_whole, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,8 +45,8 @@ def export_model(
         images: A folder of images to compare on; drawn ones if not given.
 
     Raises:
-        RunError: A library is missing, the folder can be none, or what was exported says
-            something else.
+        RunError: A library is missing, the folder can be none, files of somebody else are in
+            the way, or what was exported says something else.
         DataError: The images cannot be read.
         UnwritableError: The place takes no more files.
     """
@@ -55,6 +55,7 @@ def export_model(
     from tune.card_text import card_as_text
 
     require_place(out, "OUT", folder=True)
+    before = _earlier(out)
     wanted = {"onnx": [ONNX], "torch": [TORCH], "both": [ONNX, TORCH]}[format_]
     if ONNX in wanted:
         require_onnx()
@@ -72,6 +73,10 @@ def export_model(
     contents[CARD] = card_as_text(model, measured).encode()
     for name, content in contents.items():
         write_whole(out / name, content)
+    stale = [name for name in before if name not in contents]  # the new card says nothing of it
+    with writing(out):
+        for name in stale:
+            (out / name).unlink(missing_ok=True)
     for line in measured:
         _say(console, line.replace("`", ""))
     shape = describe_interface(model)
@@ -80,6 +85,32 @@ def export_model(
     )
     _say(console, f"out: probabilities of {', '.join(shape['output']['channels'])}")
     _say(console, f"written: {', '.join(str(out / name) for name in contents)}")
+    if replaced := [name for name in before if name in contents]:
+        _say(console, f"replaced what was exported there before: {', '.join(replaced)}")
+    if stale:
+        _say(console, f"removed what was exported there before: {', '.join(stale)}")
+
+
+def _earlier(out: Path) -> list[str]:
+    """What an earlier export left in a folder; files of somebody else are refused."""
+    there = [name for name in (ONNX, TORCH, CARD) if (out / name).exists()]
+    wanted = "a folder without such files, or with those of an earlier export"
+    foreign = [name for name in there if not _is_ours(out / name)]
+    if foreign:
+        found = "a file that segtune did not export"
+        raise RunError(str(out), [Problem(name, found, wanted) for name in foreign])
+    return there
+
+
+def _is_ours(path: Path) -> bool:
+    """By what every export writes into its files."""
+    try:
+        content = path.read_bytes()
+    except OSError:  # a folder, or one that may not be read
+        return False
+    if path.name == CARD:
+        return content.startswith(b"# Model card: ") and b"segtune is Apache-2.0" in content
+    return b"segtune" in content and b"model_card" in content
 
 
 def _samples(model: Model, images: Path | None) -> tuple[npt.NDArray[np.uint8], str]:

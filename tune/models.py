@@ -16,7 +16,14 @@ from tune.picked import MODEL, Picks, refuse_several
 from tune.picking import pick_file, pick_of_folder, trial_of
 from tune.post_tuning import tune_post
 
-__all__ = ["Choice", "find_model", "kept_model", "make_model", "write_model"]
+__all__ = [
+    "Choice",
+    "find_model",
+    "kept_model",
+    "make_model",
+    "require_order",
+    "write_model",
+]
 
 FOLDER = "models"
 """Where a run directory keeps the models that were made of it."""
@@ -66,6 +73,23 @@ def find_model(choice: Choice, console: Console) -> Model:
         _say(console, f"  {one.name}")
     _say(console, f"masks: {model.post.note}")
     return model
+
+
+def require_order(source: Path) -> None:
+    """Refuse a model where images are wanted: the two were given the other way round.
+
+    Args:
+        source: What was given as images.
+
+    Raises:
+        RunError: It is a model's file, a run directory or a trial's folder.
+    """
+    is_run = (source / "study.yaml").is_file() or trial_of(source.resolve()) is not None
+    if is_run or (source.is_file() and source.suffix == ".pt"):
+        found = "a run directory or a trial's folder" if is_run else "a model's file"
+        hint = "MODEL comes first, then the images"
+        problem = Problem("INPUT", found, "an image, or a folder of images", hint)
+        raise RunError(str(source), [problem])
 
 
 def _require_kind(source: Path, given: Path) -> None:

@@ -14,7 +14,7 @@ from tune.study_parts import Fold
 from tune.trial_files import LAST
 from tune.urls import choose_ledger
 
-__all__ = ["MODEL", "Kind", "Picked", "Picks", "look_at", "refuse_several"]
+__all__ = ["MODEL", "Kind", "Picked", "Picks", "look_at", "refuse_file", "refuse_several"]
 
 MODEL = "model.pt"
 Kind = Literal["trial", "top", "folds", "retrained"]
@@ -80,6 +80,19 @@ def refuse_several(source: Path, *, top: int, folds: bool) -> None:
     asked = [("--top", str(top))] * (top > 1) + [("--folds", "given")] * folds
     if asked:
         raise RunError(str(source), [Problem(option, found, wanted) for option, found in asked])
+
+
+def refuse_file(run: Path) -> None:
+    """Say that a run is a folder, to those who gave its study file.
+
+    Args:
+        run: What was given.
+
+    Raises:
+        RunError: It is a file.
+    """
+    if run.is_file():
+        raise RunError(str(run), [Problem("RUN", "a file", "a run directory, such as runs/NAME")])
 
 
 def look_at(run: Path) -> RunView:

@@ -132,6 +132,8 @@ def _too_few(view: RunView, found: int, wanted: int) -> RunError:
         hint = hint or "of trials that have ended, the checkpoints of the best five are kept"
     place = "--top" if wanted > 1 else "checkpoints"
     count = f"{found or 'none'} in {view.folder.path / 'trials'}"
+    if not any(entry.rows for entry in view.entries):
+        count = "no trial has ended an epoch yet"
     return RunError(str(view.folder.path), [Problem(place, count, f"{wanted}", hint)])
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from seglib.data.dicom_header import is_dicom, read_header
 from seglib.data.faults import gathered
+from seglib.data.readers import FLAT_SUFFIXES, NIFTI_SUFFIXES
 from seglib.data.source import Loaded, name_of, read_item
 from seglib.data.unlabelled import Unlabelled, Wish, find_unlabelled
+from seglib.data.volume_values import normalise_of
 from seglib.data.writers import write_mask
 from seglib.errors import DataError, Problem
 from seglib.files import checksum, require_place, writing
@@ -65,12 +70,13 @@ def predict_files(model: Model, source: Path, out: Path, *, flips: bool, console
     _clear_unfinished(out, {one.mask for one in found})
     began, problems = time.monotonic(), list[Problem]()
     with progress_on(console) as progress:
-        written = 0
+        marked: list[bool] = []
         for number, one in enumerate(waiting, 1):
-            written += job.predict(one, problems)
+            shown = job.predict(one, problems)
+            marked += [shown] if shown is not None else []
             progress(number, len(waiting), "masks")
     console.print(
-        _summary(written, len(found) - len(waiting), out, time.monotonic() - began),
+        _summary(marked, len(found) - len(waiting), out, time.monotonic() - began),
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -103,18 +109,18 @@ class _Job:
             raise DataError(str(self.out), gathered(problems))
         return waiting
 
-    def predict(self, one: Unlabelled, problems: list[Problem]) -> bool:
-        """Read, segment and write; False for a fault of the image, added to the others."""
+    def predict(self, one: Unlabelled, problems: list[Problem]) -> bool | None:
+        """Read, segment and write: was anything found? None for a fault, added to the others."""
         state = state_of(one.item.image_files)
         loaded = read_item(one.item, self.predictor.plan(self.root, one.channels), problems)
         if loaded is None:
-            return False
+            return None
         first = one.item.image_files[0]
         try:
             planes = self.predictor.segment(loaded, one.channels)
         except ValueError as error:
             problems.append(Problem(name_of(first, self.root), str(error), "8-bit images"))
-            return False
+            return None
         target = self.predictor.model.inputs.target
         labels = find_labels(planes, target)
         volumes, unit = _volumes(labels, loaded, target)
@@ -136,7 +142,7 @@ class _Job:
             affine=loaded.affine,
             written=partial(self._note, line),
         )
-        return True
+        return bool(labels.any())
 
     def _note(self, line: Line, temporary: Path) -> None:
         self.record.add(replace(line, sha256=checksum(temporary)))
@@ -174,15 +180,37 @@ def _wish(predictor: Predictor, out: Path, record: PredictionRecord) -> Wish:
 def _doubts(model: Model, found: tuple[Unlabelled, ...]) -> list[str]:
     """Where the images are of another kind than those that the model was trained on."""
     inputs = model.inputs
-    flat = [one for one in found if one.item.slice is not None]
-    if is_flat(inputs.layout) == bool(flat) or inputs.normalise in ("window", "none"):
+    if inputs.normalise in ("window", "none"):
         return []
     kinds = ("single pictures", "volumes")
-    trained, given = kinds if is_flat(inputs.layout) else kinds[::-1]
-    return [
-        f"the model was trained on {trained}, each scaled by its own greys, and these are {given}: "
-        "they look different to it, so look at the masks"
-    ]
+    flat = is_flat(inputs.layout)
+    trained, given = kinds if flat else kinds[::-1]
+    other = [one for one in found if (one.item.slice is not None) != flat]
+    scans = [one for one in found if flat and _in_hounsfield(one.item.image_files[0])]
+    lines = []
+    if other:
+        lines.append(
+            f"the model was trained on {trained}, each scaled by its own greys, and "
+            f"{_which(other, found)} {given}: they look different to it, so look at the masks"
+        )
+    if scans:
+        lines.append(
+            f"{_which(scans, found)} CT in Hounsfield units, and the model was trained on pictures "
+            "that were scaled by their own greys, by no window"
+        )
+    return lines
+
+
+def _which(some: Sequence[Unlabelled], found: Sequence[Unlabelled]) -> str:
+    return "these are" if len(some) == len(found) else f"{len(some)} of {len(found)} images are"
+
+
+def _in_hounsfield(path: Path) -> bool:
+    if path.name.lower().endswith((*FLAT_SUFFIXES, *NIFTI_SUFFIXES)) or not is_dicom(path):
+        return False
+    with suppress(DataError):  # told when it is read
+        return normalise_of(read_header(path)) == "window"
+    return False
 
 
 def _volumes(
@@ -222,7 +250,12 @@ def _is_alive(process: int) -> bool:
     return True
 
 
-def _summary(written: int, there: int, out: Path, seconds: float) -> str:
+def _summary(marked: list[bool], there: int, out: Path, seconds: float) -> str:
+    written, empty = len(marked), marked.count(False)
     each = f", {seconds / written:.2g} s each" if written else ""
     before = f" ({there} were there already)" if there else ""
-    return f"{written} mask{'s' * (written != 1)} written to {out}{each}{before}"
+    none = ""
+    if empty:
+        verb = "is" if empty == 1 else "are"
+        none = f"; {empty} of {written} masks {verb} empty" if written > 1 else "; it is empty"
+    return f"{written} mask{'s' * (written != 1)} written to {out}{each}{before}{none}"

@@ -25,7 +25,7 @@ _WHOLE = {"abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a"}
 _WITHOUT_KEYS = {"NoCredentialsError", "PartialCredentialsError"}
 _KEYS = "~/.aws, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role; for a job on the head"
 _OF_THIS_DISK = {errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EROFS}
-_PACKAGES = {"s3": "'segtune[s3]'", "s3a": "'segtune[s3]'"}
+_EXTRA = "pip install -e '.[s3]' in segtune's checkout, or pip install s3fs"
 
 Result = TypeVar("Result")
 
@@ -251,8 +251,7 @@ def _open(url: str) -> tuple[Any, str]:
     try:
         fs, root = url_to_fs(url, **options)
     except ImportError as error:
-        package = _PACKAGES.get(protocol)
-        hint = f"pip install {package}, or s3fs" if package else scrub(_first_line(error), url)
+        hint = _EXTRA if protocol in ("s3", "s3a") else scrub(_first_line(error), url)
         found = f"{hide_password(url)}, for which a package is not installed on this machine"
         raise _refusal(found, hint) from None
     except ValueError as error:

@@ -24,6 +24,7 @@ from seglib.data.dicom_header import DICOM_SUFFIXES, Header, read_header
 from seglib.data.manifest import Row, find_manifest, read_manifest
 from seglib.data.pair_names import check_pairs, pair_by_name
 from seglib.data.patients import Guess, build_items
+from seglib.data.picture import without_colour
 from seglib.data.place import Place, paired_folders, visible_files
 from seglib.data.readers import FLAT_SUFFIXES, read_array
 from seglib.data.spec import DataSpec
@@ -133,13 +134,16 @@ def flat_channels(
     faults: list[Problem] = []
     for image in images:
         try:
-            array = read_array(image).array
+            picture = read_array(image)
             break
         except DataError as error:
             faults += error.problems
     else:
         problems += faults
         return (), False
+    if spec.channels is not None and len(spec.channels) == 1:
+        picture = without_colour(picture)
+    array = picture.array
     count = array.shape[2] if array.ndim == 3 else 1
     names = spec.channels or _CHANNEL_NAMES.get(count, ())
     if len(names) != count:

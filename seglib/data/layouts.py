@@ -24,7 +24,7 @@ from seglib.data.layout_montgomery import find_montgomery, read_montgomery
 from seglib.data.layout_nifti import find_nifti, read_nifti_pairs
 from seglib.data.layout_nnunet import find_nnunet, read_nnunet
 from seglib.data.layout_pairs import find_pairs, read_pairs
-from seglib.data.place import Place
+from seglib.data.place import Place, meant_instead
 from seglib.data.spec import DataSpec
 from seglib.errors import DataError, Problem
 
@@ -198,8 +198,11 @@ def _unknown(root: Path, names: list[str]) -> DataError:
     inside = sorted(path.name for path in root.iterdir())
     shown = ", ".join(inside[:5]) + (f" and {len(inside) - 5} more" if len(inside) > 5 else "")
     looks = [f"{name}: {LAYOUTS[name].looks_like}" for name in names]
+    meant = meant_instead(root)
+    ask = f"did you mean {meant}?" if meant is not None else ""
     if len(names) == 1:
-        return DataError(str(root), [Problem("data folder", shown or "an empty folder", looks[0])])
-    hint = "the layouts are\n  " + "\n  ".join(looks)
+        problem = Problem("data folder", shown or "an empty folder", looks[0], ask)
+        return DataError(str(root), [problem])
+    hint = ask or "the layouts are\n  " + "\n  ".join(looks)
     problem = Problem("data folder", shown or "an empty folder", "images with their masks", hint)
     return DataError(str(root), [problem])

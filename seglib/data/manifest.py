@@ -22,6 +22,7 @@ __all__ = ["Row", "find_manifest", "read_manifest"]
 _NEEDED = ("image", "mask", "patient")
 _MOST_BYTES = 2**26
 _MOST_DIGITS = 9
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def read_manifest(path: Path, images: Path, masks: Path, *, problems: list[Probl
         return []
     if not lines:
         problems.append(Problem(path.name, "no line under the columns", "a line per image"))
-    rows = []
+    rows, missing = [], list[Problem]()
     for number, line in lines:
         place = f"{path.name} (line {number})"
         faults = [Problem(place, f"no {name}") for name in _NEEDED if not line[name]]
@@ -92,7 +93,7 @@ def read_manifest(path: Path, images: Path, masks: Path, *, problems: list[Probl
         mask = _locate(line["mask"], masks, path.parent)
         for name, file in (("image", image), ("mask", mask)):
             if line[name] and file is None:
-                faults.append(Problem(place, f"{name} {line[name]}, which does not exist"))
+                missing.append(Problem(place, f"{name} {line[name]}, which does not exist"))
         text = line.get("slice", "")
         if text and not (text.isdecimal() and len(text) <= _MOST_DIGITS):
             wanted = f"a whole number of at most {_MOST_DIGITS} digits"
@@ -100,6 +101,7 @@ def read_manifest(path: Path, images: Path, masks: Path, *, problems: list[Probl
         problems += faults
         if image and mask and not faults:
             rows.append(Row(image, mask, line["patient"], int(text) if text else None))
+    problems += _missing(path, missing)
     problems += _doubles(path, rows)
     return rows
 
@@ -127,6 +129,18 @@ def _locate(name: str, folder: Path, home: Path) -> Path | None:
     if not name:
         return None
     return next((path for path in (folder / name, home / name) if is_file(path)), None)
+
+
+def _missing(path: Path, missing: list[Problem]) -> list[Problem]:
+    """Files that do not exist; many are one fault, that of a manifest for a larger folder."""
+    if len(missing) <= _MOST_NAMED:
+        return missing
+    lines = len({one.place for one in missing})
+    named = [one.found.removesuffix(", which does not exist") for one in missing[:_MOST_NAMED]]
+    shown = f"{', '.join(named)} and {len(missing) - len(named)} more"
+    found = f"{lines} line{'s' * (lines > 1)} with files that do not exist ({shown})"
+    hint = "if the others were left out on purpose, remove their lines from the manifest"
+    return [Problem(path.name, found, "lines for the files that are here", hint)]
 
 
 def _doubles(path: Path, rows: list[Row]) -> list[Problem]:

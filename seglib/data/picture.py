@@ -28,6 +28,7 @@ __all__ = [
     "reading",
     "reorient",
     "unreadable",
+    "without_colour",
 ]
 
 MOST_PIXELS = 2**28
@@ -59,6 +60,23 @@ class Picture:
     volume: bool
     affine: npt.NDArray[np.float64] | None = None
     measured: bool = False
+
+
+def without_colour(picture: Picture) -> Picture:
+    """One channel, where a picture is a grey one that was stored three times over.
+
+    Args:
+        picture: An image.
+
+    Returns:
+        Its red channel if green and blue are the same everywhere, else the image as it is.
+    """
+    array = picture.array
+    if array.ndim != 3 + picture.volume or array.shape[-1] != 3:
+        return picture
+    if not (array == array[..., :1]).all():
+        return picture
+    return replace(picture, array=native(array[..., 0]))
 
 
 def reorient(picture: Picture, affine: npt.NDArray[np.float64]) -> Picture:

@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from seglib.errors import DataError, Problem
 
-__all__ = ["IMAGE_FOLDERS", "MASK_FOLDERS", "Place", "paired_folders", "visible_files", "walk"]
+__all__ = [
+    "IMAGE_FOLDERS",
+    "MASK_FOLDERS",
+    "Place",
+    "meant_instead",
+    "paired_folders",
+    "visible_files",
+    "walk",
+]
 
 IMAGE_FOLDERS = ("image", "images", "img", "imgs")
 MASK_FOLDERS = ("mask", "masks", "label", "labels")
+_IMAGES = (*IMAGE_FOLDERS, "imagestr", "cxr_png")
+_MASKS = (*MASK_FOLDERS, "labelstr", "leftmask", "rightmask")
+_DEEP, _MOST_FOLDERS = 5, 2000  # how far to look for what somebody may have meant
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,28 @@ def visible_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
         return []
     names = _listing(folder)[1]
     return [folder / name for name in names if name.lower().endswith(tuple(suffixes))]
+
+
+def meant_instead(root: Path) -> Path | None:
+    """The folder that was meant where an image or a mask folder was given, or one too far out.
+
+    Args:
+        root: A folder that holds no data set.
+
+    Returns:
+        Its parent if masks or images lie beside it, else the first folder deeper in that has
+        both; None if there is neither.
+    """
+    with suppress(DataError):
+        beside = {name.lower() for name in _listing(root.parent)[0]}
+        for these, others in ((_IMAGES, _MASKS), (_MASKS, _IMAGES)):
+            if root.name.lower() in these and beside.intersection(others):
+                return root.parent
+        for here, below, _ in islice(walk(root, _DEEP), _MOST_FOLDERS):
+            names = {name.lower() for name in below}
+            if names.intersection(_IMAGES) and names.intersection(_MASKS):
+                return here
+    return None
 
 
 def paired_folders(root: Path) -> list[Place]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from seglib.data.dataset import Dataset, Item, Source
 from seglib.data.faults import and_more
 from seglib.data.grids import misfit
-from seglib.data.picture import common_home, distinct, reorient
+from seglib.data.picture import common_home, distinct, reorient, without_colour
 from seglib.data.pixels import channel_ranges
 from seglib.data.readers import NIFTI_SUFFIXES, Picture, read_array, read_mask
 from seglib.data.spec import DataSpec
@@ -116,6 +116,8 @@ def read_item(item: Item, plan: Plan, problems: list[Problem]) -> Loaded | None:
     masks = [picture for picture in truths if picture is not None]
     if len(problems) > before:
         return None
+    if len(images) == len(plan.channels) == 1:
+        images = [without_colour(images[0])]
     masks = _turned(item, images[0], masks)
     _check_shapes(item, plan, problems, images=images, masks=masks)
     grey = _merged([mask.array for mask in masks], plan) if masks else None
@@ -215,7 +217,11 @@ def _check_shapes(
     count = sum(_num_channels(picture) for picture in images)
     if count != len(plan.channels):
         names = ", ".join(plan.channels)
-        problems.append(Problem(beside, f"{count} channels", f"{len(plan.channels)} ({names})"))
+        wanted = f"{len(plan.channels)} ({names})"
+        hint = (
+            "its three channels differ: store it as grey" if (count, wanted[0]) == (3, "1") else ""
+        )
+        problems.append(Problem(beside, f"{count} channels", wanted, hint))
 
 
 def _shown(source: Source, plan: Plan) -> str:

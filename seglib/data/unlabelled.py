@@ -26,6 +26,7 @@ from pathlib import Path
 
 from seglib.data.channel_files import Wish, brats_cases, numbered_cases
 from seglib.data.dataset import Item, plain_name
+from seglib.data.dicom_header import read_header
 from seglib.data.dicom_series import Series, dicom_files, find_series
 from seglib.data.faults import gathered
 from seglib.data.layout_brats import CHANNELS
@@ -128,10 +129,11 @@ def _in_folder(root: Path, wish: Wish, problems: list[Problem], notes: list[str]
     nifti = _with_suffix(folders, NIFTI_SUFFIXES)
     pictures = _without_masks(_with_suffix(folders, FLAT_SUFFIXES), root, notes)
     if wish.flat:
+        stacks = _stacks(dicom, root, wish, nifti=nifti, problems=problems, notes=notes)
         files = [*pictures, *(path for some in dicom.values() for path in some)]
-        if files:
+        if files or stacks or problems:
             _tell_left(len(nifti), "volumes", notes)
-            return [name_file(path, root, wide=wish.wide) for path in files]
+            return [*stacks, *(name_file(path, root, wide=wish.wide) for path in files)]
     volumes = _series(dicom, root, wish, nifti=nifti, problems=problems, notes=notes)
     volumes += _volumes(nifti, root, wish, problems=problems, notes=notes)
     if volumes or problems:
@@ -227,6 +229,35 @@ def _series(
     _tell_masks(masks, root, notes)
     nifti[:] = [path for path in nifti if path not in masks]
     return [_one_series(series, root, wish) for series in found]
+
+
+def _stacks(
+    dicom: dict[Path, list[Path]],
+    root: Path,
+    wish: Wish,
+    *,
+    nifti: list[Path],
+    problems: list[Problem],
+    notes: list[str],
+) -> list[Named]:
+    """Series whose slices have places: volumes for any model, and taken off the list."""
+    faults: list[Problem] = []
+    told: list[str] = []
+    beside = list(nifti)
+    found = _series(dicom, root, wish, nifti=beside, problems=faults, notes=told)
+    stacks = [one for one in found if _is_stack(one.item.image_files)]
+    if stacks:  # else each file is a picture, and its faults are its own
+        problems += faults
+        notes += told
+        nifti[:] = beside
+        alone = {one.item.image_files[0] for one in found if one not in stacks}
+        for folder, paths in dicom.items():
+            dicom[folder] = [path for path in paths if path in alone]
+    return stacks
+
+
+def _is_stack(files: Sequence[Path]) -> bool:
+    return len(files) > 1 and read_header(files[0]).poses[0].position is not None
 
 
 def _called_after(names: set[str], stem: str) -> bool:

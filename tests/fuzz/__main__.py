@@ -72,7 +72,7 @@ def attack(name: str, seconds: float, out: Path) -> int:
     try:
         import atheris
     except ImportError:
-        print("atheris is missing: pip install 'segtune[fuzz]'")
+        print("atheris is missing: pip install -e '.[fuzz]' in segtune's checkout")
         return 2
     target = TARGETS[name]
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))

@@ -112,5 +112,7 @@ def test_another_network_is_noticed_and_refused(model: Model) -> None:
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(RunError, match=r"no library onnxscript ; wanted pip install 'segtune"):
+    with pytest.raises(
+        RunError, match=r"no library onnxscript ; wanted pip install -e '\.\[export\]'"
+    ):
         require_onnx()

@@ -167,6 +167,6 @@ def test_library_that_is_missing_is_told_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "monai.networks", None)  # as Python knows what is not there
-    wanted = r"monai_dynunet: MONAI does not load \(.*\): pip install 'segtune\[monai\]'"
+    wanted = r"monai_dynunet: MONAI does not load \(.*\): pip install -e '\.\[monai\]' in"
     with pytest.raises(InfeasibleError, match=wanted):
         build("monai_dynunet")

@@ -243,7 +243,9 @@ def test_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     # fsspec remembers the class, should another test have used it before
     monkeypatch.delitem(known_to_fsspec, "s3", raising=False)
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(RunError, match=r"pip install 'segtune\[s3\]', or s3fs"):
+    with pytest.raises(
+        RunError, match=r"pip install -e '\.\[s3\]' in segtune's checkout, or pip install s3fs"
+    ):
         Remote("s3://bucket/runs")
 
 

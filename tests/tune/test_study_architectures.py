@@ -117,7 +117,7 @@ def test_missing_library_is_told_before_anything_begins(
         Request(path).load()
     assert [str(one) for one in caught.value.problems] == [
         f"parameters.architecture: found smp_fpn, and {title} is not installed ; "
-        "wanted pip install 'segtune[monai]'"
+        "wanted pip install -e '.[monai]' in segtune's checkout"
     ]
     Request(path, overrides=("architecture=unet",)).load()
 

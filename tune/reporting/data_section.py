@@ -104,7 +104,7 @@ def _facts(run: RunData) -> list[tuple[str, str]]:
 def _grey_values(data: Mapping[str, Any]) -> str:
     words = {
         "zscore": "mean 0 and standard deviation 1 over what is not background",
-        "percentile": "from the 1st to the 99th percentile",
+        "percentile": "from the 0.5th to the 99.5th percentile",
         "none": "as they are",
     }
     if data.get("normalise") == "window" and "window_hu" in data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tune.reporting.ablation import Effect
+from tune.reporting.confirmation import confirmed_run, load_finding, load_openings
 from tune.reporting.evidence import RunData
 from tune.reporting.factors import in_words
 from tune.reporting.words import count, say_effects
@@ -45,6 +46,7 @@ def say_methods(runs: Sequence[RunData], effects: Sequence[Effect]) -> list[str]
     return [
         *[_say_search(run) for run in runs if run.study.method != "grid"],
         *[_say_training(run, named=len(runs) > 1) for run in runs],
+        *[text for run in runs for text in _say_confirmation(run)],
         "Dice, precision and recall are taken per case from the voxel counts of all its slices, "
         "averaged over the cases, and then over the classes; background is no class and enters "
         "no mean. Empty masks, policy “skip”: a class that is in neither truth nor "
@@ -115,13 +117,42 @@ def _say_training(run: RunData, *, named: bool) -> str:
         text += f", divided by {run.splits.by}"
     text += "."
     if test and test["cases"]:
-        text += f" {count(test['cases'], 'case')} stay locked away for a test."
+        text += f" {count(test['cases'], 'case')} {_say_locked(run)}."
     if val and val["cases"] > val["patients"]:
         text += (
             " The cases are more than the patients: intervals take the cases of one patient for "
             "independent, so they are somewhat too narrow."
         )
     return text if named else text[0].upper() + text[1:]
+
+
+def _say_locked(run: RunData) -> str:
+    openings = load_openings(confirmed_run(run.view.folder.path))
+    if not openings:
+        return "stay locked away for a test"
+    first = openings[0]
+    scored = f"when {count(first.num_networks, 'network')} of the confirmation scored them"
+    again = f"; opened {len(openings)} times in all" if len(openings) > 1 else ""
+    return f"were locked away for a test until {first.at}, {scored}{again}"
+
+
+def _say_confirmation(run: RunData) -> list[str]:
+    """What was trained again after the search, and what it and the test part told."""
+    folder = confirmed_run(run.view.folder.path)
+    finding, openings = load_finding(folder), load_openings(folder)
+    if finding is None or folder != run.view.folder.path:
+        return []
+    recipes = ", ".join(one.name for one in finding.recipes)
+    text = (
+        f"Confirmation: {recipes} were trained anew under {count(len(finding.seeds), 'seed')} with "
+        f"each of {count(len(finding.folds), 'fold')}, to the last epoch, and compared on "
+        f"{count(finding.patients, 'patient')} in pairs; intervals are for other seeds and other "
+        "patients, p values corrected after Holm. "
+    )
+    text += " ".join(f"The {one.name} was {one.verdict}." for one in finding.contests)
+    for one in (one for opening in openings[:1] if opening.done for one in opening.contests):
+        text += f" On the test part the {one.name} was {one.verdict}."
+    return [text]
 
 
 def _say_parts(run: RunData, train: Mapping[str, int], val: Mapping[str, int]) -> str:

@@ -224,6 +224,8 @@ def recommend(
     if ahead:
         first = max(ahead, key=lambda name: by[name, first].whole.interval.estimate)
     reason = f"{_the(first)} is separably better than {_the(base)}"
+    if by[first, base].whole.num_seeds == 1:
+        reason += " in one training of each; another may tell otherwise: --seeds 3"
     if first == WINNER:
         worse = [name for name in better if (name, first) in by and by[name, first].is_worse]
         alike = [name for name in better if name not in worse]

@@ -75,7 +75,7 @@ def build_context(title: str, runs: Sequence[RunData], pictures: Pictures) -> di
     return {
         "title": title,
         "kind": "ablation report" if grid else "report of a search",
-        "lead": say_lead(runs, effects),
+        "lead": say_lead(runs, effects) + _say_confirmed(views),
         "warnings": list(dict.fromkeys(text for run in runs for text in warn_run(run))),
         "progress": show_progress(runs),
         "several": several,
@@ -89,6 +89,12 @@ def build_context(title: str, runs: Sequence[RunData], pictures: Pictures) -> di
         "bibtex": cite(runs, importance=any(view["parameters"] for view in views)),
         "versions": say_versions(runs),
     }
+
+
+def _say_confirmed(views: Sequence[dict[str, Any]]) -> str:
+    """What a confirmation advises, for the head of the page."""
+    advice = views[0]["confirm"]["advice"] if len(views) == 1 and views[0]["confirm"] else ""
+    return f" Confirmed: {advice[0].lower()}{advice[1:]}" if advice else ""
 
 
 def _view_results(runs: Sequence[RunData], views: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -36,11 +36,13 @@ def say_lead(runs: Sequence[RunData], effects: Sequence[Effect]) -> str:
     points = sum(len(run.points) for run in runs)
     place = f" in {len(runs)} studies" if len(runs) > 1 else ""
     text = f"{count(points, 'point')}{place}, {done} of {count(len(trials), 'trial')} complete."
-    if all(run.study.method != "grid" for run in runs):
+    searched = all(run.study.method != "grid" for run in runs)
+    if searched:
         text = f"{count(len(trials), 'trial')}{place}, {done} complete."
     if len(runs) == 1:
         text += _say_best(runs[0])
-    return f"{text} {say_effects(effects)}" if effects else text
+    # two trials of a search differ in one factor by chance: no sentence for the head
+    return f"{text} {say_effects(effects)}" if effects and not searched else text
 
 
 def say_effects(effects: Sequence[Effect]) -> str:
