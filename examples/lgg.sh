@@ -9,7 +9,7 @@
 # cores with the numbers below, which are small: raise them for a result worth telling.
 set -euo pipefail
 
-: "${EPOCHS:=12}" "${TRIALS:=6}" "${SIZE:=96}" "${SEEDS:=2}" "${FOLDS:=3}"
+: "${EPOCHS:=12}" "${TRIALS:=6}" "${SIZE:=96}" "${SEEDS:=3}" "${FOLDS:=3}"
 data=$(realpath "${1:?folder with Image/ and Mask/}")
 work=${2:-lgg-example}
 study=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../searchspaces/lgg.yaml")
@@ -46,7 +46,7 @@ say "confirm: the winner against the default, over seeds and folds"
 segtune confirm runs/lgg --top 2 --seeds "$SEEDS" --folds "$FOLDS"
 
 say "the locked test part, once"
-segtune confirm runs/lgg --top 2 --seeds "$SEEDS" --folds "$FOLDS" --open-test
+segtune confirm runs/lgg --open-test
 
 say "report"
 segtune report runs/lgg
