@@ -33,8 +33,7 @@ small=(--set "epochs=$EPOCHS" --set "run_cap=$TRIALS" --set "image_size=$SIZE"
   --set "early_terminate.min_iter=$((EPOCHS / 3))")
 
 say "the data"
-segtune data search --set data.layout=pairs --set 'data.classes.tumour=[255]' \
-  --set 'data.patient=(TCGA_.._...._\d+)_'
+segtune data search --space "$study"
 
 say "what it will cost"
 segtune check --space "$study" --data search "${small[@]}" --price

@@ -52,7 +52,7 @@ class Recipe(BaseModel):
     architecture: ArchitectureName = Field(
         "unet",
         description="kind of network: ours, or one of MONAI or segmentation_models.pytorch, which "
-        "need the extra segtune[monai]",
+        "need segtune's extra monai",
     )
     encoder: EncoderName = Field(
         "resnet18", description="way down of the smp networks; its weights start at random"

@@ -181,7 +181,16 @@ def fit(space: Space, data: Data = None, out: Out = Path("runs"), set_: Set = No
 @app.command()
 def data(
     folder: Annotated[Path, typer.Argument(help="Folder with the images.")],
-    set_: Set = None,
+    space: Annotated[
+        Path | None,
+        typer.Option("--space", metavar="FILE", help="Study file that says how to read it."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="How to read it, as data.layout=pairs; repeatable."
+        ),
+    ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option("--sheet", metavar="FILE", help="PNG to draw, if not FOLDER-sheet.png here."),
@@ -194,7 +203,7 @@ def data(
     """
     from tune.data_report import describe_data
 
-    describe_data(folder, tuple(set_ or ()), open_console(), sheet=sheet)
+    describe_data(folder, tuple(set_ or ()), open_console(), sheet=sheet, space=space)
 
 
 @app.command()

@@ -79,7 +79,7 @@ def connect(address: str) -> Any:
     if missing:
         hint = "pip install -e '.[cluster]' in segtune's checkout"
         problem = Problem(
-            "ray[default]", f"no {', '.join(missing)}", "the extra segtune[cluster]", hint
+            "ray[default]", f"no {', '.join(missing)}", "segtune's extra cluster", hint
         )
         raise RunError("this Python", [problem])
     theirs, ours = _ask_version(address, settle_token()), importlib.metadata.version("ray")

@@ -18,6 +18,7 @@ from seglib.errors import DataError, Problem, StudyFileError
 from seglib.target import Target
 from tune.field_checks import read_model
 from tune.progress import progress_on
+from tune.study_file import load_study
 from tune.study_layers import lay_overrides
 from tune.yaml_lines import Node
 
@@ -32,7 +33,12 @@ _LABEL_WIDTH = 14
 
 
 def describe_data(
-    folder: Path, settings: tuple[str, ...], console: Console, *, sheet: Path | None = None
+    folder: Path,
+    settings: tuple[str, ...],
+    console: Console,
+    *,
+    sheet: Path | None = None,
+    space: Path | None = None,
 ) -> None:
     """Read every file of a folder, print what it holds, draw the contact sheet.
 
@@ -44,6 +50,7 @@ def describe_data(
         settings: ``key=value`` for the data specification.
         console: Where to print.
         sheet: The PNG to write; ``<folder name>-sheet.png`` here if not given.
+        space: A study file whose data specification is meant, ``settings`` laid over it.
 
     Raises:
         DataError: The folder is not understood, or its files have faults.
@@ -51,7 +58,7 @@ def describe_data(
     """
     from seglib.data.survey import survey_dataset
 
-    spec, root = _read_data_spec(settings), folder.resolve()
+    spec, root = _read_data_spec(settings, space), folder.resolve()
     problems: list[Problem] = []
     datasets = _find_all(spec, root, problems)
     several = len(datasets) > 1
@@ -88,7 +95,9 @@ def name_classes(target: Target) -> str:
     return f"{', '.join(said)} ({target.kind})"
 
 
-def _read_data_spec(settings: tuple[str, ...]) -> DataSpec:
+def _read_data_spec(settings: tuple[str, ...], space: Path | None) -> DataSpec:
+    if space is not None:
+        return load_study(space, settings, demo=False).data
     problems: list[Problem] = []
     laid = lay_overrides(Node({}), settings, problems)
     spec = read_model(DataSpec, laid.get("data"), problems)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy.typing as npt
 from rich.console import Console
 
-from seglib.errors import DataError, Problem
+from seglib.errors import DataError, Problem, RunError
 from seglib.files import require_place, write_whole, writing
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Any
 
 from seglib.data.dataset import Dataset
 from seglib.data.layouts import find_dataset
+from seglib.data.place import meant_instead
 from seglib.data.source import Plan
 from seglib.data.spec import DataSpec
 from seglib.data.workers import convert_all, useful_workers
@@ -123,7 +124,8 @@ def find_labelled(predictor: Predictor, folder: Path, settings: Mapping[str, Any
     bare = sum(not item.masks for item in dataset.items)
     if bare:
         found = f"none beside {bare} of {len(dataset.items)} images"
-        raise DataError(str(folder), [Problem("masks", found, "a mask for each")])
+        hint = meant_instead(folder.resolve())
+        raise DataError(str(folder), [Problem("masks", found, "a mask for each", hint)])
     lacking = [name for name in predictor.channels if name not in dataset.channels]
     if lacking:
         found = f"{', '.join(dataset.channels)}, without {', '.join(lacking)}"

@@ -89,18 +89,23 @@ def _content(dataset: Dataset) -> str:
 
 
 def _search(study: StudyFile) -> str:
-    count = study.num_planned
-    size = "unbounded" if count is None else f"{count} trials"
+    size = "unbounded" if study.num_planned is None else _count(study.num_planned, "trial")
     if study.method == "grid":
-        seeds = f" x {len(study.seeds)} seeds" if study.seeds else ""
-        seeds += (
-            f" x {len(study.folds)} folds" if isinstance(study.folds, tuple) and study.folds else ""
+        parts = [_count(len(study.rows), "point")]
+        parts += [_count(len(study.seeds), "seed")] if study.seeds else []
+        parts += (
+            [_count(len(study.folds), "fold")]
+            if isinstance(study.folds, tuple) and study.folds
+            else []
         )
-        points = "1 point" if len(study.rows) == 1 else f"{len(study.rows)} points"
-        size = f"{points}{seeds}: {size}"
+        size = f"{' x '.join(parts)}: {size}"
     given = study.points and study.method != "grid"
     points = f", given points first: {len(study.points)}" if given else ""
     return f"{study.method}, {study.metric.goal} {study.metric.name}, {size}{points}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _points(study: StudyFile) -> list[tuple[str, str]]:

@@ -6,8 +6,8 @@ import os
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -195,8 +195,8 @@ def _doubts(model: Model, found: tuple[Unlabelled, ...]) -> list[str]:
         )
     if scans:
         lines.append(
-            f"{_which(scans, found)} CT in Hounsfield units, and the model was trained on pictures "
-            "that were scaled by their own greys, by no window"
+            f"{_which(scans, found)} CT in Hounsfield units, and the pictures that the model was "
+            "trained on were scaled by their own greys, not by a window"
         )
     return lines
 

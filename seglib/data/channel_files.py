@@ -27,7 +27,7 @@ class Wish:
     Args:
         channels: Names of all its channels, in order.
         seen: Those that it does look at.
-        flat: It was trained on pictures: each DICOM file is one, too.
+        flat: It was trained on pictures: a DICOM file is one, too, if it is no slice of a stack.
         numbered: It was trained on nnU-Net's files.
         wide: Its grey values do not fit into a PNG.
         left_out: Files and folders that are not looked at: the masks of an earlier call.

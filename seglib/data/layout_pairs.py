@@ -152,6 +152,7 @@ def flat_channels(
                 "data.channels",
                 f"{len(names)} names ({', '.join(names)})",
                 f"{count}, as {image.name} has {count} channel{'s' * (count > 1)}",
+                "they differ: it is no grey picture" if (len(names), count) == (1, 3) else "",
             )
         )
     elif len(set(names)) < count:

@@ -199,10 +199,9 @@ def _unknown(root: Path, names: list[str]) -> DataError:
     shown = ", ".join(inside[:5]) + (f" and {len(inside) - 5} more" if len(inside) > 5 else "")
     looks = [f"{name}: {LAYOUTS[name].looks_like}" for name in names]
     meant = meant_instead(root)
-    ask = f"did you mean {meant}?" if meant is not None else ""
     if len(names) == 1:
-        problem = Problem("data folder", shown or "an empty folder", looks[0], ask)
+        problem = Problem("data folder", shown or "an empty folder", looks[0], meant)
         return DataError(str(root), [problem])
-    hint = ask or "the layouts are\n  " + "\n  ".join(looks)
+    hint = meant or "the layouts are\n  " + "\n  ".join(looks)
     problem = Problem("data folder", shown or "an empty folder", "images with their masks", hint)
     return DataError(str(root), [problem])

@@ -26,6 +26,7 @@ IMAGE_FOLDERS = ("image", "images", "img", "imgs")
 MASK_FOLDERS = ("mask", "masks", "label", "labels")
 _IMAGES = (*IMAGE_FOLDERS, "imagestr", "cxr_png")
 _MASKS = (*MASK_FOLDERS, "labelstr", "leftmask", "rightmask")
+_NEAR = 2
 _DEEP, _MOST_FOLDERS = 5, 2000  # how far to look for what somebody may have meant
 
 
@@ -127,26 +128,27 @@ def visible_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
     return [folder / name for name in names if name.lower().endswith(tuple(suffixes))]
 
 
-def meant_instead(root: Path) -> Path | None:
-    """The folder that was meant where an image or a mask folder was given, or one too far out.
+def meant_instead(root: Path) -> str:
+    """Ask for the folder that was meant where one too far in or out was given.
 
     Args:
         root: A folder that holds no data set.
 
     Returns:
-        Its parent if masks or images lie beside it, else the first folder deeper in that has
-        both; None if there is neither.
+        A hint: its parent if masks or images lie beside it, else the first folder deeper in
+        that has both; empty if there is neither.
     """
     with suppress(DataError):
         beside = {name.lower() for name in _listing(root.parent)[0]}
         for these, others in ((_IMAGES, _MASKS), (_MASKS, _IMAGES)):
             if root.name.lower() in these and beside.intersection(others):
-                return root.parent
+                return f"did you mean {root.parent}?"
         for here, below, _ in islice(walk(root, _DEEP), _MOST_FOLDERS):
             names = {name.lower() for name in below}
-            if names.intersection(_IMAGES) and names.intersection(_MASKS):
-                return here
-    return None
+            far = len(here.relative_to(root).parts) > _NEAR  # nearer ones were looked at
+            if far and names.intersection(_IMAGES) and names.intersection(_MASKS):
+                return f"did you mean {here}?"
+    return ""
 
 
 def paired_folders(root: Path) -> list[Place]:
@@ -159,7 +161,7 @@ def paired_folders(root: Path) -> list[Place]:
         A place for each, its folders being that of the images and that of the masks.
     """
     found = []
-    for here, subfolders, _ in walk(root, 2):
+    for here, subfolders, _ in walk(root, _NEAR):
         images = [name for name in subfolders if name.lower() in IMAGE_FOLDERS]
         masks = [name for name in subfolders if name.lower() in MASK_FOLDERS]
         found += [Place(root, here, (here / i, here / m)) for i in images for m in masks]

@@ -31,6 +31,7 @@ from seglib.data.index import build_index
 from seglib.data.layouts import find_dataset
 from seglib.data.phantom import write_phantoms
 from seglib.data.pixels import SCALES
+from seglib.data.place import meant_instead
 from seglib.data.source import Plan
 from seglib.data.spec import PHANTOM_LAYOUTS, DataSpec
 from seglib.data.store import ARRAYS, Store, StoreInfo
@@ -139,8 +140,8 @@ def _find(spec: DataSpec, folder: Path) -> Dataset:
     """The data set of a folder; it must have masks to learn from."""
     dataset = find_dataset(spec, folder)
     if not any(item.masks for item in dataset.items):
-        problem = Problem("masks", f"none beside {len(dataset.items)} images", "a mask for each")
-        raise DataError(str(folder), [problem])
+        found, hint = f"none beside {len(dataset.items)} images", meant_instead(folder)
+        raise DataError(str(folder), [Problem("masks", found, "a mask for each", hint)])
     return dataset
 
 

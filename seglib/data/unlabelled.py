@@ -115,7 +115,7 @@ def _nothing(source: Path) -> Problem:
 
 
 def _in_folder(root: Path, wish: Wish, problems: list[Problem], notes: list[str]) -> list[Named]:
-    """Volumes, or where there are none or the model wants none, pictures."""
+    """What the model was trained on, volumes or pictures; if there is none, the other kind."""
     folders: dict[Path, list[str]] = {}
     passed: list[str] = []
     for here, below, names in walk(root, MAX_DEPTH):

@@ -192,6 +192,21 @@ def test_help_explains_every_option_in_80_columns(
             assert len(line.split("  ")) > 2, f"{line} says nothing"
 
 
+def test_a_model_in_the_place_of_images_is_told_to_come_first(
+    refused: Refused, run_dir: RunDirectory, tmp_path: Path
+) -> None:
+    (tmp_path / "m.pt").touch()
+    for source in (run_dir.path, tmp_path / "m.pt"):
+        said = refused("predict", tmp_path, source, tmp_path / "out")
+        assert "MODEL comes first" in said
+        assert refused("evaluate", tmp_path, source) == said
+
+
+def test_a_file_is_no_run_to_confirm(refused: Refused, study_path: Path) -> None:
+    wanted = "RUN: found a file ; wanted a run directory, such as runs/NAME"
+    assert wanted in refused("confirm", study_path)
+
+
 def test_missing_option_is_named(refused: Refused) -> None:
     assert "Missing option '--space'" in refused("run")
 

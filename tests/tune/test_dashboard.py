@@ -132,7 +132,7 @@ def test_client_without_the_extra_is_told_its_name():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert "ray[default]: found no aiohttp ; wanted the extra segtune[cluster]" in done.stderr
+    assert "ray[default]: found no aiohttp ; wanted segtune's extra cluster" in done.stderr
 
 
 def test_token_is_looked_for_where_ray_looks(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from seglib.data.phantom import write_phantoms
 from seglib.errors import DataError, StudyFileError
+from tests.conftest import TINY_STUDY
 from tests.seglib.data.sources import save_pair, write_pair, write_volume
 from tune.cli import main
 from tune.data_report import describe_data
@@ -98,6 +100,18 @@ def test_faults_are_told_after_the_counts_with_exit_code_2(
         "  Mask/d.png and 1 more: found grey values 77 ; wanted only 0, 1, 255"
     )
     assert "Traceback" not in shown.err
+
+
+def test_a_study_file_says_how_the_folder_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a1", "a2", "b1"):
+        write_pair(tmp_path / "pairs", name)
+    data = "data: {layout: pairs, patient: (.), image_size: 32}"
+    study = re.sub("^data: .*$", data, TINY_STUDY, flags=re.MULTILINE)
+    (tmp_path / "mine.yaml").write_text(study)
+    assert main(["data", str(tmp_path / "pairs"), "--space", str(tmp_path / "mine.yaml")]) == 0
+    assert "patients:     2" in capsys.readouterr().out
 
 
 def test_nothing_readable_is_told_without_a_sheet(tmp_path: Path) -> None:

@@ -76,6 +76,25 @@ def test_a_file_in_the_way_is_left_alone(model: Model, tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "mine"
 
 
+@pytest.mark.slow
+def test_another_export_replaces_its_own_files_and_says_so(model: Model, tmp_path: Path) -> None:
+    assert "replaced" not in exported(model, tmp_path, format_="both")
+    said = exported(model, tmp_path, format_="torch")
+    assert "replaced what was exported there before: model.pt2, MODEL_CARD.md" in said
+    assert "removed what was exported there before: model.onnx" in said
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_files_of_somebody_else_are_refused(model: Model, tmp_path: Path) -> None:
+    for name in ("model.onnx", "MODEL_CARD.md"):
+        (tmp_path / name).write_text("# Model card: mine")
+    with pytest.raises(
+        RunError, match=r"(?s)2 problems.*model.onnx: .*MODEL_CARD.md: found a file"
+    ):
+        exported(model, tmp_path, format_="torch")
+    assert not (tmp_path / "model.pt2").exists()
+
+
 def test_images_that_do_not_fit_are_refused_before_anything_is_made(
     model: Model, tmp_path: Path
 ) -> None:

@@ -201,7 +201,7 @@ def test_what_is_no_model_is_refused(make, said, tmp_path, find) -> None:
 
 
 def test_run_without_an_epoch_has_no_model(begun, find) -> None:
-    with pytest.raises(RunError, match="checkpoints: found none in"):
+    with pytest.raises(RunError, match="checkpoints: found no trial has ended an epoch yet"):
         find(begun.path)
 
 

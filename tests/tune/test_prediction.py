@@ -188,6 +188,33 @@ def test_images_that_do_not_fit_are_told_all_at_once_and_the_others_are_predicte
     assert masks_in(tmp_path / "out") == ["good.png", "predictions.jsonl"]
 
 
+def test_a_grey_picture_in_three_channels_is_one_channel(tmp_path):
+    array = read_array(grey_picture(tmp_path / "one" / "x.png")).array
+    save_picture(tmp_path / "three" / "x.png", np.stack([array] * 3, axis=-1))
+    for name in ("one", "three"):
+        predict(model_of(input_spec(), TINY), tmp_path / name, tmp_path / f"{name}-out")
+    masks = [read_mask(tmp_path / f"{name}-out" / "x.png").array for name in ("one", "three")]
+    np.testing.assert_array_equal(*masks)
+
+
+def test_a_dicom_series_for_a_model_of_pictures_is_one_volume_and_doubted(tmp_path):
+    source = write_series(tmp_path / "in" / "series", 3)
+    said = predict(model_of(input_spec(), TINY), tmp_path / "in", tmp_path / "out")
+    assert "trained on single pictures, each scaled by its own greys, and these are volumes" in said
+    assert "these are CT in Hounsfield units" in said
+    mask = nibabel.load(tmp_path / "out" / "P1.nii.gz")
+    np.testing.assert_allclose(mask.affine, read_array(source).affine, atol=1e-5)
+
+
+@pytest.mark.parametrize(("threshold", "end"), [(1.0, "; 2 of 2 masks are empty"), (0.0, "s each")])
+def test_empty_masks_are_counted(tmp_path, threshold, end):
+    for number in (1, 2):
+        grey_picture(tmp_path / "in" / f"{number}.png", seed=number)
+    post = PostProcess(thresholds=(threshold,), smallest=(0.0,), note="")
+    said = predict(model_of(input_spec(), TINY, post=post), tmp_path / "in", tmp_path / "out")
+    assert said.rstrip().endswith(end)
+
+
 def test_bytes_are_wanted_where_the_model_takes_them_as_they_are(tmp_path):
     grey_picture(tmp_path / "in" / "a.png", dtype=np.uint16)
     (line,) = refused(model_of(input_spec(normalise="none"), TINY), tmp_path / "in", tmp_path / "o")

@@ -256,7 +256,7 @@ def test_check_describes_every_study_and_writes_nothing(request_: Request, tmp_p
     describe_suite(request_, console)
     text = text_of(console)
     assert "suite whole: 2 studies, 4 trials" in text
-    assert text.count("2 points x 1 seeds: 2 trials") == 2
+    assert text.count("2 points x 1 seed: 2 trials") == 2
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -42,7 +42,7 @@ SECTIONS = (
     Section("pictures", "Pictures", "overlays", "overlays"),
     Section("empties", "False alarms", "empties"),
     Section("prices", "Predicted and actual", "prices"),
-    Section("lab", "As the lab would have scored", "legacy"),
+    Section("lab", "As a notebook would have scored", "legacy"),
     Section("reliability", "Reliability", "reliability"),
     Section("notes", "Notes"),
     Section("methods", "Methods"),

@@ -36,6 +36,7 @@ from tune.reporting.sections import choose_sections
 from tune.reporting.tables import NONE, as_memory, point_rows
 from tune.reporting.trials import list_trials
 from tune.reporting.words import (
+    count,
     describe_curves,
     say_curves,
     say_effects,
@@ -135,7 +136,7 @@ def _view_run(
     audit, told = audit_stopping(run.study, run.view.entries), view_data(run)
     return {
         "name": run.name,
-        "brief": f"{run.study.data.layout}, {len(run.points)} points",
+        "brief": f"{run.study.data.layout}, {count(len(run.points), 'point')}",
         "description": [line for line in describe_run(run) if not told or line[0] not in _TOLD],
         "data_section": told,
         "unit": _UNITS.get(run.data.get("unit", ""), ""),

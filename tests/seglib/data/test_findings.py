@@ -31,7 +31,7 @@ def test_all_faults_are_listed_at_once(pairs: Path, tmp_path: Path) -> None:
     save_pair(pairs, "d", square, np.where(mask > 0, 77, 0).astype(np.uint8))
     save_pair(pairs, "e", square, mask[:-2])
     save_pair(pairs, "f", np.full_like(square, 9), mask)
-    save_pair(pairs, "g", np.stack([square] * 3, axis=2), mask)
+    save_pair(pairs, "g", np.stack([square, square, square // 2], axis=2), mask)
     save_pair(pairs, "h", square, mask)
     (pairs / "Mask" / "h.png").write_bytes(b"no image")
     with pytest.raises(DataError) as caught:
@@ -42,6 +42,7 @@ def test_all_faults_are_listed_at_once(pairs: Path, tmp_path: Path) -> None:
     assert "Mask/e.png beside e.png: found size (22, 24) ; wanted size (24, 24)" in text
     assert "Image/f.png: found one value only (9) in channel grey" in text
     assert "Image/g.png: found 3 channels ; wanted 1 (grey)" in text
+    assert "hint: its three channels differ" in text
     assert "Mask/h.png: found" in text
     assert not [path for path in (tmp_path / "root" / "stores").iterdir() if path.is_dir()]
 

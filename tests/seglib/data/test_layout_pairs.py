@@ -16,7 +16,7 @@ from tests.seglib.data.folders import (
     pictures,
     touch,
 )
-from tests.seglib.data.sources import SIZE
+from tests.seglib.data.sources import SIZE, save_picture
 
 
 @pytest.mark.parametrize("suffix", ["", "_mask", "_Mask", "_tumor", "_seg", "_label"])
@@ -39,8 +39,11 @@ def test_channels_come_from_the_first_image(tmp_path: Path) -> None:
     pictures(tmp_path, "Mask/a.png")
     assert find(tmp_path).channels == ("red", "green", "blue")
     assert find(tmp_path, channels=["pre", "flair", "post"]).channels == ("pre", "flair", "post")
+    assert find(tmp_path, channels=["flair"]).channels == ("flair",)  # its three are one
+    save_picture(tmp_path / "Image" / "a.png", np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
     (told,) = faults(tmp_path, channels=["flair"])
-    assert told == "data.channels: found 1 names (flair) ; wanted 3, as a.png has 3 channels"
+    wanted = "data.channels: found 1 names (flair) ; wanted 3, as a.png has 3 channels"
+    assert told == f"{wanted}\n    hint: they differ: it is no grey picture"
     assert "named twice" in faults(tmp_path, channels=["a", "b", "a"])[0]
 
 

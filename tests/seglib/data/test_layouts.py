@@ -37,6 +37,14 @@ def test_missing_and_empty_folders_and_files_are_told(tmp_path: Path) -> None:
     assert faults(tmp_path)[0].startswith("Image: found no image ; wanted files .png")
 
 
+def test_a_folder_one_level_off_is_told_which_was_meant(tmp_path: Path) -> None:
+    pictures(tmp_path, "a/b/c/d/Image/x.png", "a/b/c/d/Mask/x.png")
+    home = tmp_path / "a" / "b" / "c" / "d"
+    for root in (home / "Image", home / "Mask", tmp_path / "a"):
+        for layout in ("auto", "pairs"):
+            assert f"did you mean {home}?" in faults(root, layout=layout)[0]
+
+
 def labs_root(root: Path) -> Path:
     """The lab's own folder, a BraTS folder, and one more of X-rays."""
     pictures(root, "CT/Image/Im1_1.png", "CT/Mask/Im1_1_Mask.png")

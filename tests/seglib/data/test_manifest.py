@@ -65,6 +65,17 @@ def test_all_faults_of_a_manifest_are_told_with_their_lines(tmp_path: Path) -> N
         assert line in told
 
 
+def test_a_manifest_of_a_larger_folder_is_one_fault(tmp_path: Path) -> None:
+    lines = [f"x{number}.png,y{number}.png,P" for number in range(40)]
+    with_manifest(tmp_path, "image,mask,patient", "a.png,ma.png,P", *lines)
+    (told,) = faults(tmp_path)
+    assert told.startswith(
+        "manifest.csv: found 40 lines with files that do not exist "
+        "(image x0.png, mask y0.png, image x1.png and 77 more)"
+    )
+    assert "remove their lines" in told
+
+
 def test_a_manifest_without_its_columns_is_refused(tmp_path: Path) -> None:
     with_manifest(tmp_path, "image,label", "a.png,ma.png")
     (told,) = faults(tmp_path)

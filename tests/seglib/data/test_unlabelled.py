@@ -168,12 +168,24 @@ def test_volumes_called_after_a_series_are_its_masks(tmp_path):
     assert notes == ["masks beside their images are passed by: 2, such as P1.nii.gz"]
 
 
-def test_an_xray_keeps_its_name_and_so_does_a_dicom_picture_for_a_model_of_pictures(tmp_path):
+def test_an_xray_keeps_its_name_and_so_does_a_slice_without_a_place_for_a_model_of_pictures(
+    tmp_path,
+):
     write_xray(tmp_path / "xray" / "a.dcm", stored_ct(1))
-    write_series(tmp_path / "slices", 2)
+    write_series(tmp_path / "slices", 2, ImagePositionPatient=None)
     assert list(found(tmp_path / "xray", GREY)) == ["a.png"]
     assert list(found(tmp_path / "slices", FLAT)) == ["IM001.png", "IM002.png"]
     assert list(found(tmp_path / "slices" / "IM001", GREY)) == ["IM001.png"]
+
+
+def test_slices_with_places_are_one_volume_for_a_model_of_pictures_too(tmp_path):
+    write_series(tmp_path / "in" / "slices", 3)
+    write_xray(tmp_path / "in" / "a.dcm", stored_ct(1), SeriesInstanceUID=f"{ROOT}.7")
+    touch(tmp_path / "in", "slices_mask.nii.gz")
+    notes: list[str] = []
+    masks = found(tmp_path / "in", FLAT, notes)
+    assert masks == {"P1_2.nii.gz": ["IM003", "IM002", "IM001"], "a.png": ["a.dcm"]}
+    assert notes == ["masks beside their images are passed by: 1, such as slices_mask.nii.gz"]
 
 
 def test_a_number_with_dots_is_no_suffix(tmp_path):

@@ -98,7 +98,7 @@ def test_page_says_what_there_is_to_say(shown: tuple[Path, str]) -> None:
         "1 comparison; it differs from 0 (95 %), also after",
         "1 Dice point = 0.01",
         "Dice (soft)",
-        "How the lab would have scored this",
+        "As many a notebook would have scored this",
         "0.9998",
         "slices that show nothing of the body were left out",
         "policy “skip”",
