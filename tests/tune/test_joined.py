@@ -76,6 +76,7 @@ def test_head_that_answers_is_alive_and_one_that_does_not_is_dead_in_time() -> N
     assert not await_cluster(address, seconds=0)
 
 
+@pytest.mark.slow
 def test_head_that_comes_back_is_alive_again() -> None:
     server = socket.create_server(("127.0.0.1", 0))
     port = server.getsockname()[1]

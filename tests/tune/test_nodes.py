@@ -65,6 +65,7 @@ def test_a_ray_of_our_own_has_the_room_that_it_was_given() -> None:
     assert room.find_dead() == room.find_lost("node") == room.node_of("actor") == ""
 
 
+@pytest.mark.slow
 def test_nothing_new_is_asked_for_while_the_head_is_silent() -> None:
     server = socket.create_server(("127.0.0.1", 0))
     address = f"127.0.0.1:{server.getsockname()[1]}"
