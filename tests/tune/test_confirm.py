@@ -59,6 +59,7 @@ def kill_when_under_way(run: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.fault("driver-killed")
 def test_confirmation_survives_its_death_and_opens_the_test_part_as_often_as_it_says(
     searched: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,6 +87,7 @@ def test_masks_of_another_call_are_no_images_wherever_they_lie(tmp_path):
     assert masks_in(tmp_path / "in" / "one") == masks_in(tmp_path / "in" / "two") == expected
 
 
+@pytest.mark.fault("driver-killed")
 def test_what_a_killed_process_left_is_cleared_and_nothing_else(tmp_path):
     source, out = grey_picture(tmp_path / "a.png"), tmp_path / "out"
     out.mkdir()

@@ -72,6 +72,7 @@ def same_weights(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tens
 
 
 @pytest.mark.slow
+@pytest.mark.fault("driver-killed")
 def test_killed_retraining_goes_on_and_ends_with_the_networks_of_an_undisturbed_one(
     folders: Folders, trained: Path
 ) -> None:
