@@ -65,7 +65,7 @@ def fill_the_checkpoints(shell: Shell) -> None:
     shell.run(f"mv {RUN} before && mkdir {RUN}")
     shell.mount(RUN, kilobytes=2600)
     shell.run(f"cp -a before/. {RUN}/")
-    refuse(shell, place="checkpoint/", because="the disk is full (")
+    refuse(shell, place=f"{RUN}/trials/", because="the disk is full (")
     assert_unharmed(shell)
     running = [entry for entry in entries_of(shell.folder) if entry.state == "RUNNING"]
     assert any(entry.rows for entry in running)
