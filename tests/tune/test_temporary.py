@@ -22,6 +22,7 @@ input()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.fault("driver-killed")
 @pytest.mark.parametrize("end", [signal.SIGKILL, None])
 def test_however_the_owner_ends_its_folder_goes_and_who_writes_there(

@@ -112,6 +112,7 @@ def test_tensorboard_of_a_continued_trial_has_each_epoch_once(
     assert read_scores(tmp_path / "tensorboard" / "0") == [(1, 0.1), (2, 0.2), (3, 0.3)]
 
 
+@pytest.mark.slow
 def test_offline_runs_hold_config_history_and_summary(study_path: Path, tmp_path: Path) -> None:
     before = open_ledger(study_path, "project=brain")
     tracker = WandbTracker(before, tmp_path, "offline", {"study": "tiny", "demo": False})

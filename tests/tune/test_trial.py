@@ -85,6 +85,7 @@ def test_trial_that_is_stopped_has_neither_file(run: Run, tmp_path: Path) -> Non
     assert not any((tmp_path / name).exists() for name in FILES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lacking", [FILES, (FINAL,), (LEGACY,)])
 def test_finished_trial_writes_what_lacks_and_trains_nothing(
     lacking: tuple[str, ...], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -99,6 +100,7 @@ def test_finished_trial_writes_what_lacks_and_trains_nothing(
     assert run(num_reported=3) == []
 
 
+@pytest.mark.slow
 def test_death_while_scoring_is_made_up_for(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +116,7 @@ def test_death_while_scoring_is_made_up_for(
     assert contents(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_longer_training_forgets_the_end_of_the_shorter_one(run: Run, tmp_path: Path) -> None:
     run()
     run(stop=1, num_reported=3, epochs=5)

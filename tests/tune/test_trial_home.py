@@ -161,6 +161,7 @@ def test_checkpoint_of_another_recipe_is_noticed(configure: Callable[..., Any], 
     assert '"depth":2' in load_checkpoint(far / LAST)[0]["recipe"].replace(" ", "")
 
 
+@pytest.mark.slow
 def test_number_format_that_a_recipe_leaves_open_makes_no_other_trial(
     configure: Callable[..., Any], far: Path
 ) -> None:

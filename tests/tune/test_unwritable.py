@@ -82,6 +82,7 @@ def test_file_that_cannot_be_written_leaves_the_one_before_and_nothing_else(tmp_
     assert names(tmp_path) == {"file"}
 
 
+@pytest.mark.slow
 def test_trial_that_cannot_write_halts_the_search_and_goes_on_with_the_same(
     store: Store, split: Split, tmp_path: Path
 ) -> None:
