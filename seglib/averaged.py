@@ -23,7 +23,6 @@ __all__ = [
     "Averaged",
     "describe_interface",
     "draw_samples",
-    "seen_channels",
     "side_multiple",
     "to_input",
 ]
@@ -43,7 +42,7 @@ class Averaged(nn.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.channels = seen_channels(model)
+        self.channels = model.seen_channels
         self.is_softmax = model.inputs.target.kind == "organs"
         self._picks: list[list[int]] = []
         networks = []
@@ -68,20 +67,6 @@ class Averaged(nn.Module):
             logits = network(seen)[0]
             total = total + (logits.softmax(dim=1) if self.is_softmax else logits.sigmoid())
         return total / len(self.networks)
-
-
-def seen_channels(model: Model) -> tuple[str, ...]:
-    """Names of the channels that any of the networks sees, in the order of the data.
-
-    Args:
-        model: The model.
-
-    Returns:
-        The names.
-    """
-    available = model.inputs.channels
-    seen = {name for one in model.members for name in one.recipe.seen_channels(available)}
-    return tuple(name for name in available if name in seen)
 
 
 def side_multiple(model: Model) -> int | None:
@@ -123,7 +108,7 @@ def describe_interface(model: Model) -> dict[str, Any]:
             "name": "image",
             "type": "float32",
             "axes": ["batch", "channel", "height", "width"],
-            "channels": list(seen_channels(model)),
+            "channels": list(model.seen_channels),
             "image_size": inputs.image_size,
             "side_multiple_of": side_multiple(model),
             "normalise": inputs.normalise,
@@ -191,9 +176,9 @@ def to_input(model: Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.floa
 
     Shape:
         - images: ``(N, H, W, C)``
-        - returns: ``(N, len(seen_channels(model)), H, W)``
+        - returns: ``(N, len(model.seen_channels), H, W)``
     """
-    picks = [model.inputs.channels.index(name) for name in seen_channels(model)]
+    picks = [model.inputs.channels.index(name) for name in model.seen_channels]
     scale = SCALES[model.inputs.normalise]
     picked = np.moveaxis(images[..., picks], 3, 1).astype(np.float32)
     return np.ascontiguousarray(picked * np.float32(scale.scale) + np.float32(scale.offset))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,9 @@ __all__ = [
 
 SURFACE_TOLERANCE = 2.0
 """Distance up to which a surface counts as found, in the store's unit: 2 mm or 2 pixels."""
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -171,14 +175,7 @@ def predict_rows(
             planes.append(predict_planes(logits, store.target).cpu().numpy())
         return np.concatenate(planes)
 
-    return shrink_to_fit(
-        attempt,
-        recipe.batch_size,
-        most=len(rows),
-        recipe=recipe,
-        image_size=store.image_size,
-        device=device,
-    )
+    return _at_the_size_that_fits(attempt, recipe, store, rows, device=device)
 
 
 @torch.no_grad()
@@ -210,6 +207,18 @@ def evaluate(
     def attempt(micro_batch: int) -> Evaluation:
         return _evaluate(model, recipe, store, rows, micro_batch=micro_batch, device=device)
 
+    return _at_the_size_that_fits(attempt, recipe, store, rows, device=device)
+
+
+def _at_the_size_that_fits(
+    attempt: Callable[[int], Found],
+    recipe: Recipe,
+    store: Store,
+    rows: NDArray[np.int64],
+    *,
+    device: torch.device,
+) -> Found:
+    """What ``attempt`` gives for as many slices at once as memory has room for."""
     return shrink_to_fit(
         attempt,
         recipe.batch_size,

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from seglib.averaged import Averaged, describe_interface, seen_channels, side_multiple, to_input
+from seglib.averaged import Averaged, describe_interface, side_multiple, to_input
 from seglib.errors import Problem, RunError
 from seglib.model import Model
 
@@ -214,7 +214,7 @@ def require_onnx() -> None:
 def _example(model: Model) -> Tensor:
     """An image batch to follow through the networks."""
     size = model.inputs.image_size
-    return torch.zeros(2, len(seen_channels(model)), size, size)
+    return torch.zeros(2, len(model.seen_channels), size, size)
 
 
 def _trace(model: Model) -> ExportedProgram:

@@ -123,6 +123,13 @@ class Model:
     post: PostProcess
     card: Mapping[str, Any]
 
+    @property
+    def seen_channels(self) -> tuple[str, ...]:
+        """Names of the channels that any of the networks sees, in the order of the data."""
+        available = self.inputs.channels
+        seen = {name for one in self.members for name in one.recipe.seen_channels(available)}
+        return tuple(name for name in available if name in seen)
+
     def save(self, path: Path) -> None:
         """Write the model whole or not at all.
 

@@ -59,12 +59,7 @@ class Predictor:
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of the channels that at least one network sees, in the order of the data."""
-        seen = {
-            name
-            for member in self.model.members
-            for name in member.recipe.seen_channels(self.model.inputs.channels)
-        }
-        return tuple(name for name in self.model.inputs.channels if name in seen)
+        return self.model.seen_channels
 
     @property
     def key(self) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from seglib.averaged import seen_channels
 from seglib.checkpoint import load_checkpoint
 from seglib.data.splits import Split, Splits, rows_of
 from seglib.data.store import Store
@@ -127,7 +126,7 @@ class Assembly:
             members.append(Member(recipe, state["model"], self._name(note)))
         post = PostProcess.plain(self.inputs.target)
         model = Model(tuple(members), self.inputs, post, self._card(notes, post.note))
-        return replace(model, card={**model.card, "images": self._digests(seen_channels(model))})
+        return replace(model, card={**model.card, "images": self._digests(model.seen_channels)})
 
     def with_post(self, model: Model, post: PostProcess, *, tuned: bool) -> Model:
         """The same model with other post-processing, on its card, too.

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from seglib.evaluate import SURFACE_TOLERANCE
 from seglib.metrics import METRICS, Scores
+from tune.reporting.words import count
 
 __all__ = ["FEWEST_PATIENTS", "build_table", "dice_interval", "explain", "surface_means"]
 
@@ -104,7 +105,7 @@ def explain(scores: Scores, per_case: pd.DataFrame) -> list[str]:
     """
     patients, cases = per_case["patient"].nunique(), scores.num_cases
     said = [
-        f"{_count(patients, 'patient')}, {_count(cases, 'case')}; each case scored whole, at its "
+        f"{count(patients, 'patient')}, {count(cases, 'case')}; each case scored whole, at its "
         "own resolution; means over cases, then over classes; background never counts.",
         _of_lengths(per_case),
         "Empty masks: a class that a case's truth lacks is not counted where nothing is marked, "
@@ -176,7 +177,7 @@ def _missed(per_case: pd.DataFrame) -> list[str]:
     for name, own in per_case.groupby("class", sort=False):
         _, _, missed = surface_means(own)
         if missed:
-            said.append(f"Missed: {name} in {_count(missed, 'case')} that have it; not in hd95.")
+            said.append(f"Missed: {name} in {count(missed, 'case')} that have it; not in hd95.")
     return said
 
 
@@ -189,14 +190,10 @@ def _false_alarms(scores: Scores, per_case: pd.DataFrame) -> list[str]:
         if lacking:
             voxels = scores.false_positive_voxels[name]
             said.append(
-                f"False alarms: {name} in {number} of {_count(lacking, 'case')} without it"
+                f"False alarms: {name} in {number} of {count(lacking, 'case')} without it"
                 + (f" ({voxels:,} voxels)." if number else ".")
             )
     return said
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _shown(value: float, *, digits: int = 3) -> str:

@@ -12,7 +12,6 @@ from seglib.averaged import (
     Averaged,
     describe_interface,
     draw_samples,
-    seen_channels,
     side_multiple,
     to_input,
 )
@@ -42,7 +41,7 @@ def test_probabilities_are_those_of_prediction(target) -> None:
 
 def test_only_channels_that_are_seen_are_asked_for() -> None:
     model = model_of(input_spec(**MRI), SEES_ONE, SEES_TWO)
-    assert seen_channels(model) == ("flair", "t1ce")
+    assert model.seen_channels == ("flair", "t1ce")
     images = draw_samples(model)
     assert to_input(model, images).shape == (4, 2, 32, 32)
     np.testing.assert_allclose(to_input(model, images)[2, 1], images[2, ..., 2] / 32 - 3)
