@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import shlex
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -159,6 +160,11 @@ def end_wandb(seconds: float) -> None:
     if ending.is_alive():
         process.kill()
         ending.join(SECONDS_TO_END)
+    try:
+        process.wait(SECONDS_TO_END)  # after a fault W&B does not
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def first_line(error: BaseException) -> str:
